@@ -1,0 +1,1 @@
+"""The edge gateway: it admits, verifies, keeps, watches, alerts and anchors."""
