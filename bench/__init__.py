@@ -1,0 +1,1 @@
+"""Benchmarks that anyone can run: each prints ratios to a baseline measured in the same run."""
