@@ -1,0 +1,76 @@
+"""Deterministic CBOR: one encoding for each value, and only that one is read back. RFC 8949 §4.2.1."""
+
+from collections.abc import Mapping
+
+import cbor2
+
+from protocol.errors import Malformed
+
+DEPTH_MAX = 8  # nested arrays, maps and tags; deeper input is refused before it costs anything
+
+_SCALARS = (bool, int, float, bytes, str)
+
+
+def encode(value: object) -> bytes:
+    """The deterministic encoding of None, bool, int, float, bytes, str, list, tuple, dict and CBORTag.
+
+    Map keys are in the bytewise order of their encodings, numbers are shortest, lengths definite.
+    Source: RFC 8949 §4.2.1.
+    """
+    if isinstance(value, Mapping):
+        pairs = sorted((encode(key), encode(item)) for key, item in value.items())
+        return _head(0xA0, len(pairs)) + b"".join(key + item for key, item in pairs)
+    if isinstance(value, list | tuple):
+        return _head(0x80, len(value)) + b"".join(map(encode, value))
+    if isinstance(value, cbor2.CBORTag):
+        return _head(0xC0, value.tag) + encode(value.value)
+    if value is None or isinstance(value, _SCALARS):
+        return cbor2.dumps(value, canonical=True)
+    raise TypeError(f"{type(value).__name__} has no encoding here")
+
+
+def encode_text(value: object) -> bytes:
+    """The same bytes as `encode`, faster, for values whose map keys are all texts or integers of one encoded byte.
+
+    There the older order of RFC 7049 (shorter first), which the C encoder knows, is the bytewise one.
+    """
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> object:
+    """The value of `data`, at most `size_max` bytes of deterministic CBOR, nested at most `depth_max` deep.
+
+    Raises Malformed: cbor_size, cbor_invalid, cbor_not_deterministic.
+    """
+    if len(data) > size_max:
+        raise Malformed("cbor_size", f"{len(data)} bytes, at most {size_max}")
+    value = decode_loosely(data, depth_max=depth_max)
+    try:
+        again = encode(value)
+    except (cbor2.CBOREncodeError, TypeError, RecursionError) as error:
+        raise Malformed("cbor_invalid", "a type that these formats do not use") from error
+    if again != data:
+        raise Malformed("cbor_not_deterministic", "not the one encoding of RFC 8949 section 4.2.1")
+    return value
+
+
+def decode_loosely(data: bytes, *, depth_max: int = DEPTH_MAX) -> object:
+    """The value of `data`, whose encoding the caller compares itself. Raises Malformed: cbor_invalid."""
+    try:
+        return cbor2.loads(
+            data,
+            max_depth=depth_max,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+        )
+    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise Malformed("cbor_invalid", "not well-formed CBOR") from error
+
+
+def _head(major: int, count: int) -> bytes:
+    if count < 24:
+        return bytes((major | count,))
+    for size, code in ((1, 24), (2, 25), (4, 26), (8, 27)):
+        if count < 1 << (8 * size):
+            return bytes((major | code,)) + count.to_bytes(size, "big")
+    raise Malformed("cbor_invalid", "a length or tag above 64 bits")
