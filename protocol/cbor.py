@@ -8,6 +8,7 @@ from protocol.errors import Malformed
 
 DEPTH_MAX = 8  # nested arrays, maps and tags; deeper input is refused before it costs anything
 
+NotEncodable = (cbor2.CBOREncodeError, TypeError, ValueError, OverflowError, RecursionError)
 _SCALARS = (bool, int, float, bytes, str)
 
 
@@ -47,7 +48,7 @@ def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> object:
     value = decode_loosely(data, depth_max=depth_max)
     try:
         again = encode(value)
-    except (cbor2.CBOREncodeError, TypeError, RecursionError) as error:
+    except NotEncodable as error:
         raise Malformed("cbor_invalid", "a type that these formats do not use") from error
     if again != data:
         raise Malformed("cbor_not_deterministic", "not the one encoding of RFC 8949 section 4.2.1")

@@ -1,0 +1,225 @@
+"""What is inside a device's message: readings, a call for help, or the device's state, as one CBOR map. wire.md, "Message"."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from protocol import cbor, senml, waves
+from protocol.errors import Malformed
+from protocol.senml import Vital
+from protocol.waves import Wave
+
+CONTENT_TYPES = ("application/vigil-alarm+cbor", "application/vigil-data+cbor", "application/vigil-state+cbor")
+ALARM_KINDS = frozenset({"button", "fall", "lead_off", "tamper", "low_battery"})
+STATE_KINDS = frozenset({"birth", "heartbeat", "answer"})
+SIZE_MAX = 8192  # bytes of content; the message around it has the same bound, so a larger one cannot come
+DEPTH_MAX = 5
+DETAIL_MAX = 16  # entries of a detail map; more is malformed
+TEXT_MAX = 128  # characters of a text in a detail map; longer is malformed
+RANGES_MAX = 32  # position ranges in one gap record; the device writes a second record for more
+GAPS_MAX = 32  # gap records in one message; the device sends a second message for more
+TIME_MAX_MS = 1 << 53
+ALARM_ID_SIZE = 16
+
+Detail = Mapping[str, str | int | float | bytes]
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """The device's clock as it wrote. up_ms: since start; wall_ms: Unix time; synced: a time source agreed lately."""
+
+    up_ms: int
+    wall_ms: int
+    synced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Positions that will never come. ranges: (first seq, last seq), both inclusive; reason: why they were lost."""
+
+    lane: int
+    boot: int
+    ranges: tuple[Range, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Readings of one stretch of time. waves: at most one of each stream."""
+
+    clock: Clock
+    simulated: bool
+    vitals: tuple[Vital, ...] = ()
+    waves: tuple[Wave, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A call for help from the device itself. id: 16 random bytes, the same when it is sent again under a new position."""
+
+    id: bytes
+    kind: str
+    at_ms: int
+    clock: Clock
+    simulated: bool
+    detail: Detail = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Birth, heartbeat or the answer to a command. detail: small facts such as battery or command number."""
+
+    kind: str
+    clock: Clock
+    simulated: bool
+    detail: Detail = field(default_factory=dict)
+
+
+Content = Data | Alarm | State
+
+
+def encode(content: Content) -> bytes:
+    """Deterministic CBOR of `content`; its content type is `CONTENT_TYPES[lane]` of the lane it goes on."""
+    clock = {"up_ms": content.clock.up_ms, "wall_ms": content.clock.wall_ms, "synced": content.clock.synced}
+    body: dict[str, object] = {"clock": clock, "simulated": content.simulated}
+    if isinstance(content, Data):
+        if content.vitals:
+            body["vitals"] = senml.pack(content.vitals)
+        for wave in content.waves:
+            body[wave.stream] = waves.encode(wave)
+        if content.gaps:
+            body["gaps"] = [
+                {
+                    "lane": gap.lane,
+                    "boot": gap.boot,
+                    "ranges": [list(pair) for pair in gap.ranges],
+                    "reason": gap.reason,
+                }
+                for gap in content.gaps
+            ]
+    elif isinstance(content, Alarm):
+        body |= {"id": content.id, "kind": content.kind, "at": content.at_ms, "detail": dict(content.detail)}
+    else:
+        body |= {"kind": content.kind, "detail": dict(content.detail)}
+    return cbor.encode_text(body)
+
+
+def decode(data: bytes, *, content_type: str) -> Content:
+    """What `encode` wrote. data: at most 8,192 bytes. Raises Malformed: content_*, senml_*, wave_*, cbor_*."""
+    if len(data) > SIZE_MAX:
+        raise Malformed("content_size", f"{len(data)} bytes, at most {SIZE_MAX}")
+    body = cbor.decode_loosely(data, depth_max=DEPTH_MAX)
+    if not isinstance(body, dict):
+        raise Malformed("content_shape", "content is a map")
+    try:
+        again = cbor.encode_text(body)
+    except cbor.NotEncodable as error:
+        raise Malformed("content_shape", "a type that these formats do not use") from error
+    if again != data:
+        raise Malformed("cbor_not_deterministic", "not the one encoding of RFC 8949 section 4.2.1")
+    clock = _clock(body.pop("clock", None))
+    simulated = body.pop("simulated", None)
+    if type(simulated) is not bool:
+        raise Malformed("content_shape", "simulated is true or false")
+    if content_type == CONTENT_TYPES[1]:
+        return _data(body, clock, simulated)
+    if content_type == CONTENT_TYPES[0]:
+        return _alarm(body, clock, simulated)
+    if content_type == CONTENT_TYPES[2]:
+        return _state(body, clock, simulated)
+    raise Malformed("content_type", "not a content type of this wire")
+
+
+def _data(body: dict[object, object], clock: Clock, simulated: bool) -> Data:
+    vitals = senml.unpack(body.pop("vitals")) if "vitals" in body else ()
+    found = tuple(waves.decode(stream, body.pop(stream)) for stream in waves.STREAMS if stream in body) if body else ()
+    gaps = _gaps(body.pop("gaps")) if "gaps" in body else ()
+    _nothing_more(body)
+    return Data(clock=clock, simulated=simulated, vitals=vitals, waves=found, gaps=gaps)
+
+
+def _alarm(body: dict[object, object], clock: Clock, simulated: bool) -> Alarm:
+    ident, kind, detail = body.pop("id", None), body.pop("kind", None), _detail(body.pop("detail", None))
+    at_ms = _count(body.pop("at", None), TIME_MAX_MS)
+    _nothing_more(body)
+    if not isinstance(ident, bytes) or len(ident) != ALARM_ID_SIZE:
+        raise Malformed("content_shape", "an alarm's id has 16 bytes")
+    if not isinstance(kind, str) or kind not in ALARM_KINDS:
+        raise Malformed("content_kind", "not a kind of alarm")
+    return Alarm(id=ident, kind=kind, at_ms=at_ms, clock=clock, simulated=simulated, detail=detail)
+
+
+def _state(body: dict[object, object], clock: Clock, simulated: bool) -> State:
+    kind, detail = body.pop("kind", None), _detail(body.pop("detail", None))
+    _nothing_more(body)
+    if not isinstance(kind, str) or kind not in STATE_KINDS:
+        raise Malformed("content_kind", "not a kind of state")
+    return State(kind=kind, clock=clock, simulated=simulated, detail=detail)
+
+
+def _clock(value: object) -> Clock:
+    if not isinstance(value, dict) or len(value) != 3:
+        raise Malformed("content_clock", "the clock is {up_ms, wall_ms, synced}")
+    up_ms, wall_ms, synced = value.get("up_ms"), value.get("wall_ms"), value.get("synced")
+    if type(up_ms) is not int or type(wall_ms) is not int or type(synced) is not bool:
+        raise Malformed("content_clock", "the clock is {up_ms, wall_ms, synced}")
+    if not (0 <= up_ms < TIME_MAX_MS and 0 <= wall_ms < TIME_MAX_MS):
+        raise Malformed("content_clock", "a time out of bounds")
+    return Clock(up_ms=up_ms, wall_ms=wall_ms, synced=synced)
+
+
+def _gaps(value: object) -> tuple[Gap, ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= GAPS_MAX:
+        raise Malformed("content_gaps", f"gaps is an array of 1 to {GAPS_MAX} records")
+    return tuple(_gap(item) for item in value)
+
+
+def _gap(value: object) -> Gap:
+    if not isinstance(value, dict) or value.keys() != {"lane", "boot", "ranges", "reason"}:
+        raise Malformed("content_gaps", "a gap is {lane, boot, ranges, reason}")
+    lane, boot, ranges, reason = value["lane"], value["boot"], value["ranges"], value["reason"]
+    if not isinstance(reason, str) or not 0 < len(reason) <= TEXT_MAX:
+        raise Malformed("content_gaps", "a gap has a short reason")
+    return Gap(lane=_count(lane, 2), boot=_count(boot, (1 << 32) - 1), ranges=read_ranges(ranges), reason=reason)
+
+
+def read_ranges(value: object) -> tuple[Range, ...]:
+    """Ascending, disjoint, inclusive ranges of seq with room between them. Raises Malformed: content_ranges."""
+    if not isinstance(value, list) or not 0 < len(value) <= RANGES_MAX:
+        raise Malformed("content_ranges", f"1 to {RANGES_MAX} ranges")
+    found: list[Range] = []
+    floor = 0
+    for pair in value:
+        if not isinstance(pair, list) or len(pair) != 2 or any(type(number) is not int for number in pair):
+            raise Malformed("content_ranges", "a range is [first, last]")
+        first, last = pair
+        if not floor <= first <= last < 1 << 48:
+            raise Malformed("content_ranges", "ranges ascend and do not touch")
+        found.append((first, last))
+        floor = last + 2
+    return tuple(found)
+
+
+def _detail(value: object) -> Detail:
+    if not isinstance(value, dict) or len(value) > DETAIL_MAX:
+        raise Malformed("content_detail", f"detail is a map of at most {DETAIL_MAX} entries")
+    for key, item in value.items():
+        if not isinstance(key, str) or not 0 < len(key) <= TEXT_MAX:
+            raise Malformed("content_detail", "keys of detail are short texts")
+        if type(item) not in (str, int, float, bytes):
+            raise Malformed("content_detail", "values of detail are texts, bytes and numbers")
+        if isinstance(item, str | bytes) and len(item) > TEXT_MAX:
+            raise Malformed("content_detail", "a long text in detail")
+    return dict(value)
+
+
+def _count(value: object, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise Malformed("content_number", "a whole number within bounds")
+    return value
+
+
+def _nothing_more(body: Mapping[object, object]) -> None:
+    if body:
+        raise Malformed("content_shape", "a key that these formats do not use")
