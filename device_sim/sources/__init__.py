@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocol.content import Vital, Wave
-
 from protocol.errors import ConfigError
+from protocol.senml import Vital
+from protocol.waves import Wave
 
 # kind of a scripted event: (what happens, seconds it lasts when the script does not say; 0 = a moment)
 EVENT_KINDS: Mapping[str, tuple[str, float]] = {

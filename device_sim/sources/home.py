@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from protocol.content import Vital, Wave
-
 from device_sim.sources import DeviceAlarm, Event, Sample, Truth
 from device_sim.sources.body import ecg, motion, moves, pulse
 from device_sim.sources.body.breath import Breath
@@ -17,6 +15,8 @@ from device_sim.sources.body.motion import Motion
 from device_sim.sources.body.pulse import Pulse
 from device_sim.sources.body.vitals import Vitals
 from protocol.errors import ConfigError
+from protocol.senml import Vital
+from protocol.waves import Wave
 
 COARSE_MS = (18_000.0, 28_000.0)  # an arrest fibrillates this long before it goes flat
 HARDEST_RATE = 42.0  # beats a minute above rest that count as full effort

@@ -86,8 +86,8 @@ def test_vital_signs_have_known_names_and_plausible_values() -> None:
         for sample in read(simulated(f"simulated:seed={seed}"), 130):
             for vital in sample.vitals:
                 names.add(vital.name)
-                assert senml.VITALS[vital.name].low <= vital.value <= senml.VITALS[vital.name].high
-    assert names == set(senml.VITALS)
+                assert senml.QUANTITIES[vital.name].low <= vital.value <= senml.QUANTITIES[vital.name].high
+    assert names == set(senml.QUANTITIES)
 
 
 def test_a_second_of_all_streams_fits_one_message() -> None:

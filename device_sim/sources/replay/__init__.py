@@ -7,12 +7,11 @@ the scale says what a count is worth. Needs numpy (extra `replay`); nothing else
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from protocol.content import Wave
-
 from device_sim.sources import Extract, Sample
 from device_sim.sources.replay import arrays, table, wfdb
 from device_sim.sources.replay.strip import Strip
 from protocol.errors import ConfigError
+from protocol.waves import Wave
 
 OPTIONS = ("unit", "site")
 NAMES_SHOWN = 5  # an error names so many of the recordings it found

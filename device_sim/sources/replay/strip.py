@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import ConfigError
+from protocol.waves import CHANNELS_MAX, PLACE_MAX
 
 Counts = npt.NDArray[np.int16]
 
@@ -63,9 +64,12 @@ NOT_HEARTS = PULSES | {"RESP", "ABP", "ART", "CVP", "PAP", "ICP", "NBP", "EMG", 
 
 def strips_of(channels: list[Channel], *, rate_hz: float) -> tuple[Strip, ...]:
     """The streams that the wire knows: the electrocardiogram (the first lead and those of the same gain, since a wave
-    has one scale), and the pulse. Channels of pressure, breathing and others are left out."""
+    has one scale; as many as one wave may name), and the pulse. Channels of pressure, breathing and others are left
+    out."""
     hearts = [one for one in channels if one.unit.lower() in MILLIVOLTS and one.name.upper() not in NOT_HEARTS]
-    hearts = [one for one in hearts if (one.gain, one.unit) == (hearts[0].gain, hearts[0].unit)]
+    hearts = [one for one in hearts if (one.gain, one.unit) == (hearts[0].gain, hearts[0].unit)][:CHANNELS_MAX]
+    while len(",".join(one.name for one in hearts)) > PLACE_MAX:
+        hearts.pop()
     pulses = [one for one in channels if one.name.upper() in PULSES][:1]
     found = []
     for stream, chosen in (("ecg", hearts), ("ppg", pulses)):
