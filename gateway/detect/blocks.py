@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.content import Wave
+from protocol.waves import Wave
 
 Samples = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]

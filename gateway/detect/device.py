@@ -30,16 +30,15 @@ class Reported:
     def add(self, alarm: Alarm) -> list[Finding]:
         """One report. Its time is the device's; a report older than the open episode belongs to it."""
         kind = KIND_OF[alarm.kind]
+        detail = {key: value for key, value in alarm.detail.items() if not isinstance(value, bytes)}
         known = self._open.get(kind)
         if alarm.detail.get("state") == "ended":
             if known is None:
                 return []
             del self._open[kind]
-            return [
-                finding(kind, "cleared", onset_ms=known[0], at_ms=max(alarm.at_ms, known[0]), detail=dict(alarm.detail))
-            ]
+            return [finding(kind, "cleared", onset_ms=known[0], at_ms=max(alarm.at_ms, known[0]), detail=detail)]
         if known is not None and (kind in LASTING or abs(alarm.at_ms - known[1]) < REPEAT_MS):
             self._open[kind] = (known[0], max(known[1], alarm.at_ms))
             return []
         self._open[kind] = (alarm.at_ms, alarm.at_ms)
-        return [finding(kind, "raised", onset_ms=alarm.at_ms, at_ms=alarm.at_ms, detail=dict(alarm.detail))]
+        return [finding(kind, "raised", onset_ms=alarm.at_ms, at_ms=alarm.at_ms, detail=detail)]

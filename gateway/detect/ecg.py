@@ -6,28 +6,38 @@ from collections.abc import Sequence
 
 from gateway.detect.beats import Shape
 from gateway.detect.blocks import Block, Joiner
+from gateway.detect.consensus import STEADY_MIN, Holds, View, conditions
 from gateway.detect.episodes import Episode
 from gateway.detect.fibrillation import WINDOW_N, scores
 from gateway.detect.finding import Detail, Finding
 from gateway.detect.leads import BLOCK_N, DELAY_N, PEAK_N, RATE_HZ, Leads
 from gateway.detect.quality import faults
-from gateway.detect.rhythm import Rhythm, Seen, Verdict
+from gateway.detect.rhythm import Rhythm, Seen
 from gateway.detect.settings import DetectSettings
-from protocol.content import Wave
+from protocol.waves import Wave
 
 LAG_S = (DELAY_N + PEAK_N) / RATE_HZ
 """Beats are known up to this long before the newest sample."""
 FAULT_N = 2 * RATE_HZ
+FAULT_HOLD_BLOCKS = 10
+"""A lead that was flat or at its rail counts again after this many good blocks (5 s)."""
 VOTES = 6
 """Fibrillation scores (one each half second) whose mean decides: with a four-second window, 6.5 s of signal."""
-GRAVE = (
-    "ventricular_fibrillation",
-    "asystole",
-    "ventricular_tachycardia",
-    "extreme_tachycardia",
-    "extreme_bradycardia",
-)
-"""Gravest first: of several that hold at once the first is raised, since they are one illness, not five alarms."""
+VOTED_S = 6.5
+CLEAR_MS = {
+    "ventricular_fibrillation": 10_000,
+    "asystole": 5_000,
+    "ventricular_tachycardia": 10_000,
+    "extreme_tachycardia": 10_000,
+    "extreme_bradycardia": 10_000,
+}
+"""Gravest first, with how long each must be away before it is over. Of several that hold the gravest is raised: they
+are one illness, not five alarms."""
+ENDS = {
+    "ventricular_fibrillation": ("asystole", "extreme_bradycardia"),
+    "asystole": ("ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia"),
+}
+"""What a newly raised kind ends at once: a heart that stands still no longer fibrillates."""
 
 
 class Ecg:
@@ -39,11 +49,12 @@ class Ecg:
         self._leads = Leads(0)
         self._rhythms: list[Rhythm] = []
         self._shapes: list[Shape] = []
+        self._good_blocks: list[int] = []
         self._votes: deque[float] = deque(maxlen=VOTES)
         self._starts_ms = 0.0
         self._place = ""
         self._poor_from_ms: int | None = None
-        self._episodes = {kind: Episode(kind, clear_after_ms=5_000) for kind in GRAVE}
+        self._episodes = {kind: Episode(kind, clear_after_ms=after_ms) for kind, after_ms in CLEAR_MS.items()}
         self._poor = Episode("poor_signal", clear_after_ms=5_000)
 
     def add(self, wave: Wave, *, channels: int) -> list[Finding]:
@@ -63,6 +74,7 @@ class Ecg:
         self._leads.start()
         for rhythm in self._rhythms:
             rhythm.restart()
+        self._good_blocks = [FAULT_HOLD_BLOCKS] * count
         self._votes.clear()
         self._poor_from_ms = None
         self._starts_ms = block.starts_ms
@@ -79,88 +91,81 @@ class Ecg:
         if leads.raw.shape[1] < FAULT_N:
             return []
         bad = faults(leads.raw[:, -FAULT_N:])
-        usable = [number for number, fault in enumerate(bad) if not fault]
+        for number, fault in enumerate(bad):
+            self._good_blocks[number] = 0 if fault else self._good_blocks[number] + 1
+        usable = [number for number, good in enumerate(self._good_blocks) if good >= FAULT_HOLD_BLOCKS]
         end_s = leads.made_n / RATE_HZ
         at_ms = round(self._starts_ms + end_s * 1000)
-        found = self._quality(usable, bad, at_ms)
         if not usable:
             self._votes.clear()
-            return found
-        return found + self._decide(usable, end_s, at_ms)
+            return self._quality("" if all(not fault for fault in bad) else next(f for f in bad if f), at_ms)
+        return self._decide(usable, end_s, at_ms)
 
     def _beats(self, number: int) -> None:
         rhythm, shape = self._rhythms[number], self._shapes[number]
         for beat in self._leads.beats[number]:
             at_s = beat.index / RATE_HZ
             last_s = rhythm.last_at_s
-            interval_s = at_s - last_s if last_s is not None else 1.0
-            rhythm.add(Seen(at_s, shape.is_ventricular(beat, interval_s=interval_s)))
+            judged = shape.judge(beat, interval_s=at_s - last_s if last_s is not None else 1.0)
+            rhythm.add(Seen(at_s, judged.ventricular, judged.alike))
 
-    def _quality(self, usable: list[int], bad: Sequence[str], at_ms: int) -> list[Finding]:
-        if usable:
+    def _quality(self, reason: str, at_ms: int) -> list[Finding]:
+        if not reason:
             self._poor_from_ms = None
             return self._poor.absent(at_ms=at_ms)
         if self._poor_from_ms is None:
             self._poor_from_ms = at_ms
         if at_ms - self._poor_from_ms < self._settings.poor_signal_after_s * 1000:
             return []
-        detail: Detail = {"reason": bad[0], "stream": "ecg"}
+        detail: Detail = {"reason": reason, "stream": "ecg"}
         return self._poor.present(onset_ms=self._poor_from_ms, at_ms=at_ms, detail=detail)
 
     def _decide(self, usable: list[int], end_s: float, at_ms: int) -> list[Finding]:
-        fibrillating = self._fibrillating(usable)
-        verdicts = [self._rhythms[number].judge(end_s - LAG_S) for number in usable]
-        holds: dict[str, tuple[float, Detail]] = {}
-        if fibrillating:
-            holds["ventricular_fibrillation"] = (end_s - 6.5, {"score": round(sum(self._votes) / len(self._votes), 2)})
+        holding = frozenset(kind for kind, episode in self._episodes.items() if episode.open)
+        fibrillating = self._fibrillating(usable, holding)
+        views = [
+            View(
+                self._rhythms[number].judge(end_s - LAG_S, holding=holding),
+                self._shapes[number].steady,
+                self._rhythms[number].beats_seen,
+            )
+            for number in usable
+        ]
+        if fibrillating is not None:
+            holds = {"ventricular_fibrillation": fibrillating}
         else:
-            holds = self._rules(usable, verdicts)
-        return self._tell(holds, at_ms)
+            holds = conditions(views, self._settings)
+        unsteady = not holds and not holding and max(view.steady for view in views) < STEADY_MIN
+        return self._quality("noise" if unsteady else "", at_ms) + self._tell(holds, at_ms)
 
-    def _fibrillating(self, usable: list[int]) -> bool:
-        raw = self._leads.raw
+    def _fibrillating(self, usable: Sequence[int], holding: frozenset[str]) -> Holds | None:
+        raw, rules = self._leads.raw, self._settings
         if raw.shape[1] < WINDOW_N:
-            return False
+            return None
         votes = [vote for vote in scores(raw[usable, -WINDOW_N:]) if vote is not None]
-        self._votes.append(sum(votes) / len(votes) if votes else -1.0)
-        return len(self._votes) == VOTES and sum(self._votes) / VOTES > 0.5
+        self._votes.append(sum(votes) / len(votes) if votes else -2.0)
+        limit = rules.fibrillation_score
+        if "ventricular_fibrillation" in holding:
+            limit = rules.fibrillation_holds
+        elif "asystole" in holding:
+            limit = rules.fibrillation_after_asystole
+        mean = sum(self._votes) / len(self._votes)
+        if len(self._votes) < VOTES or mean <= limit:
+            return None
+        return Holds(self._leads.made_n / RATE_HZ - VOTED_S, {"score": round(mean, 2), "limit": limit})
 
-    def _rules(self, usable: list[int], verdicts: list[Verdict]) -> dict[str, tuple[float, Detail]]:
-        rules = self._settings
-        holds: dict[str, tuple[float, Detail]] = {}
-        stopped = [v.asystole for v in verdicts]
-        if all(s is not None for s in stopped) and any(self._rhythms[n].beats_seen >= 5 for n in usable):
-            holds["asystole"] = (max(s for s in stopped if s is not None), {"limit": rules.asystole_s, "unit": "s"})
-        runs = [v.ventricular for v in verdicts]
-        if any(r is not None for r in runs) and all(v.fast for v in verdicts):
-            detail: Detail = {
-                "value": round(max(v.rate or 0 for v in verdicts)),
-                "limit": rules.ventricular_rate,
-                "unit": "/min",
-            }
-            holds["ventricular_tachycardia"] = (min(r for r in runs if r is not None), detail)
-        for kind, each, limit in (
-            ("extreme_tachycardia", [v.tachycardia for v in verdicts], rules.tachycardia_rate),
-            ("extreme_bradycardia", [v.bradycardia for v in verdicts], rules.bradycardia_rate),
-        ):
-            if all(e is not None for e in each):
-                rate = min((v.rate or 0 for v in verdicts), key=lambda r: abs(r - limit))
-                holds[kind] = (
-                    min(e for e in each if e is not None),
-                    {"value": round(rate), "limit": limit, "unit": "/min"},
-                )
-        return holds
-
-    def _tell(self, holds: dict[str, tuple[float, Detail]], at_ms: int) -> list[Finding]:
+    def _tell(self, holds: dict[str, Holds], at_ms: int) -> list[Finding]:
         found: list[Finding] = []
-        told = False
-        for kind in GRAVE:
-            episode = self._episodes[kind]
-            if kind in holds and (episode.open or not told):
-                since_s, detail = holds[kind]
-                onset_ms = round(self._starts_ms + max(0.0, since_s) * 1000)
-                found += episode.present(onset_ms=onset_ms, at_ms=at_ms, detail=detail)
-            elif kind not in holds:
+        graver = False
+        for kind, episode in self._episodes.items():
+            held = holds.get(kind)
+            if held is not None and (episode.open or not graver):
+                onset_ms = round(self._starts_ms + max(0.0, held.since_s) * 1000)
+                raised = episode.present(onset_ms=onset_ms, at_ms=at_ms, detail=held.detail)
+                for ended in ENDS.get(kind, ()) if raised else ():
+                    found += self._episodes[ended].absent(at_ms=at_ms, at_once=True)
+                found += raised
+            elif held is None:
                 found += episode.absent(at_ms=at_ms)
-            told = told or kind in holds
+            graver = graver or episode.open
         return found

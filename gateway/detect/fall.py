@@ -12,7 +12,7 @@ from gateway.detect.blocks import Block, Joiner
 from gateway.detect.episodes import Episode
 from gateway.detect.finding import Detail, Finding
 from gateway.detect.settings import DetectSettings
-from protocol.content import Wave
+from protocol.waves import Wave
 
 Samples = npt.NDArray[np.float64]
 

@@ -18,6 +18,15 @@ class DetectSettings:
     ventricular_rate: float = 100.0
     ventricular_beats: int = 5
     """This many ventricular beats above the rate (Challenge 2015, Table 1)."""
+    ventricular_alike: float = 0.6
+    """Mean correlation of each beat of the run with the one before (learnt on mitdb and vfdb 420, 421, 425, 602)."""
+    rate_hysteresis: float = 5.0
+    """Beats per minute by which a rate must pass its limit again before the alarm clears."""
+    fibrillation_score: float = 0.5
+    fibrillation_holds: float = 0.0
+    fibrillation_after_asystole: float = 1.5
+    """Mean score that raises the alarm, that keeps it, and that raises it out of an asystole, where fine oscillation
+    is more often artefact (learnt on cu01, mitdb and Challenge 2015)."""
     spo2_low: float = 90.0
     spo2_low_clears: float = 92.0
     """Below the first for `spo2_after_s`; cleared from the second on (usual two points of hysteresis)."""

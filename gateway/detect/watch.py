@@ -8,7 +8,8 @@ from gateway.detect.finding import Finding
 from gateway.detect.saturation import SPO2_NAME, Saturation
 from gateway.detect.settings import DetectSettings
 from gateway.detect.silence import Silence, StreamLoss
-from protocol.content import Alarm, Data, State, Wave
+from protocol.content import Alarm, Data, State
+from protocol.waves import Wave
 
 MOTION_CHANNELS = 3
 
