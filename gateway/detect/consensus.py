@@ -9,6 +9,8 @@ from gateway.detect.settings import DetectSettings
 
 STEADY_MIN = 0.5
 """A lead whose beats resemble each other less than this is noise taken for beats."""
+HEARD_MIN = 0.4
+"""A lead from this steadiness on that shows beats is enough against standstill: one electrode often comes off alone."""
 STEADY_SHARE = 0.75
 """A lead is trusted beside a better one when it is this steady in proportion."""
 BEATS_MIN = 5
@@ -44,7 +46,7 @@ def conditions(views: Sequence[View], settings: DetectSettings) -> dict[str, Hol
     lead shows it: noise adds beats, it takes none away."""
     leads = trusted(views)
     found: dict[str, Holds] = {}
-    silent = leads or views
+    silent = [view for view in views if view.steady >= HEARD_MIN] or views
     since_s = _all([view.verdict.asystole for view in silent], latest=True)
     if since_s is not None and any(view.beats_seen >= BEATS_MIN for view in silent):
         found["asystole"] = Holds(since_s, {"limit": settings.asystole_s, "unit": "s"})

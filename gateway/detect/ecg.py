@@ -23,7 +23,8 @@ FAULT_HOLD_BLOCKS = 10
 """A lead that was flat or at its rail counts again after this many good blocks (5 s)."""
 VOTES = 6
 """Fibrillation scores (one each half second) whose mean decides: with a four-second window, 6.5 s of signal."""
-VOTED_S = 6.5
+TURN_S = 2.0
+"""A four-second window turns when about half of it fibrillates: the onset lies this long before the first vote for it."""
 CLEAR_MS = {
     "ventricular_fibrillation": 10_000,
     "asystole": 5_000,
@@ -31,8 +32,15 @@ CLEAR_MS = {
     "extreme_tachycardia": 10_000,
     "extreme_bradycardia": 10_000,
 }
-"""Gravest first, with how long each must be away before it is over. Of several that hold the gravest is raised: they
-are one illness, not five alarms."""
+"""How long each must be away before it is over."""
+GRAVER = {
+    "ventricular_fibrillation": (),
+    "asystole": (),
+    "ventricular_tachycardia": ("ventricular_fibrillation",),
+    "extreme_tachycardia": ("ventricular_fibrillation", "ventricular_tachycardia"),
+    "extreme_bradycardia": ("asystole",),
+}
+"""What keeps a kind from being raised while it lasts: they are one illness, and one alarm for it is enough."""
 ENDS = {
     "ventricular_fibrillation": ("asystole", "extreme_bradycardia"),
     "asystole": ("ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia"),
@@ -152,14 +160,23 @@ class Ecg:
         mean = sum(self._votes) / len(self._votes)
         if len(self._votes) < VOTES or mean <= limit:
             return None
-        return Holds(self._leads.made_n / RATE_HZ - VOTED_S, {"score": round(mean, 2), "limit": limit})
+        since_s = self._leads.made_n / RATE_HZ - self._streak() * BLOCK_N / RATE_HZ - TURN_S
+        return Holds(since_s, {"score": round(mean, 2), "limit": limit})
+
+    def _streak(self) -> int:
+        """Votes since the score turned for fibrillation."""
+        streak = 0
+        for vote in reversed(self._votes):
+            if vote <= 0:
+                break
+            streak += 1
+        return streak
 
     def _tell(self, holds: dict[str, Holds], at_ms: int) -> list[Finding]:
         found: list[Finding] = []
-        graver = False
         for kind, episode in self._episodes.items():
             held = holds.get(kind)
-            if held is not None and (episode.open or not graver):
+            if held is not None and (episode.open or not any(self._episodes[other].open for other in GRAVER[kind])):
                 onset_ms = round(self._starts_ms + max(0.0, held.since_s) * 1000)
                 raised = episode.present(onset_ms=onset_ms, at_ms=at_ms, detail=held.detail)
                 for ended in ENDS.get(kind, ()) if raised else ():
@@ -167,5 +184,4 @@ class Ecg:
                 found += raised
             elif held is None:
                 found += episode.absent(at_ms=at_ms)
-            graver = graver or episode.open
         return found

@@ -19,8 +19,8 @@ FEATURES = ("range_mv", "leak", "tcsc", "kurt", "dkurt", "f0_hz", "share", "fast
 def features(raw: Samples) -> Samples:
     """[lead, feature] of `raw` [lead, WINDOW_N] in mV. range_mv: peak to peak between 1 and 30 Hz; leak: what a notch
     at the mean period lets through (Kuo and Dillman 1978; 0 for a sine); tcsc: share of time above a fifth of the
-    maximum (Arafat 2011); kurt, dkurt: kurtosis of the signal and of its slope (1.5 for a sine, large for narrow beats);
-    f0_hz: the strongest frequency between 1.5 and 10 Hz; share: of the power near it; fast, slow: share of the power
+    maximum (Arafat 2011); kurt, dkurt: kurtosis of signal and slope (1.5 for a sine, large for narrow beats); f0_hz:
+    the strongest frequency between 1.5 and 10 Hz; share: of the power near it; fast, slow: share of the power
     above 10 Hz and below 2 Hz."""
     centred = raw - raw.mean(axis=1, keepdims=True)
     spectrum = np.fft.rfft(centred, axis=1)

@@ -22,9 +22,9 @@ class DetectSettings:
     """Mean correlation of each beat of the run with the one before (learnt on mitdb and vfdb 420, 421, 425, 602)."""
     rate_hysteresis: float = 5.0
     """Beats per minute by which a rate must pass its limit again before the alarm clears."""
-    fibrillation_score: float = 0.5
+    fibrillation_score: float = 0.8
     fibrillation_holds: float = 0.0
-    fibrillation_after_asystole: float = 1.5
+    fibrillation_after_asystole: float = 2.0
     """Mean score that raises the alarm, that keeps it, and that raises it out of an asystole, where fine oscillation
     is more often artefact (learnt on cu01, mitdb and Challenge 2015)."""
     spo2_low: float = 90.0
