@@ -19,6 +19,9 @@ TAG_SIZE = 16
 HEADERS_DEPTH_MAX = 8  # nesting inside one COSE object, proofs in headers included; deeper is malformed
 
 
+Headers = Mapping[object, object]
+
+
 class Verifier(Protocol):
     """A public key. algs: the COSE algorithm numbers it verifies."""
 
@@ -34,8 +37,8 @@ class Sign1:
     """A parsed COSE_Sign1. payload: None when detached."""
 
     protected_bytes: bytes
-    protected: Mapping[object, object]
-    unprotected: Mapping[object, object]
+    protected: Headers
+    unprotected: Headers
     payload: bytes | None
     signature: bytes
 
@@ -45,8 +48,8 @@ class Encrypt0:
     """A parsed COSE_Encrypt0. ciphertext: with its 16-byte tag at the end."""
 
     protected_bytes: bytes
-    protected: Mapping[object, object]
-    unprotected: Mapping[object, object]
+    protected: Headers
+    unprotected: Headers
     ciphertext: bytes
 
 
@@ -179,6 +182,6 @@ def _header(head: object) -> tuple[bytes, dict[object, object]]:
     return head, found
 
 
-def _disjoint(protected: Mapping[object, object], unprotected: Mapping[object, object]) -> None:
+def _disjoint(protected: Headers, unprotected: Headers) -> None:
     if protected.keys() & unprotected.keys():
         raise Malformed("cose_shape", "a header parameter is both protected and not")
