@@ -1,6 +1,6 @@
 """`make bench`: runs each benchmark in turn and prints its rows; `make bench ARGS="gateway_ingest --json"` runs one.
 
-A benchmark is a module here with `run() -> list[dict]`; a row is {"what", "value", "unit", and "ratio", "baseline" where
+A benchmark is a module with `run() -> list[dict]`; a row is {"what", "value", "unit", and "ratio", "baseline" where
 it is compared}. Absolute figures do not carry to another machine; ratios of one run do.
 """
 
