@@ -1,7 +1,7 @@
 """From the gateway's intake to the open pages: the latest values of every device, and a bounded queue for each page.
 
-Everything here runs in the thread of the asyncio loop. A page that reads slowly loses waves, which are counted; its values
-are replaced by newer ones; its alarms are kept, and where even those are too many, it is told to start again.
+Everything here runs in the thread of the asyncio loop. A page that reads slowly loses waves, which are counted; its
+values are replaced by newer ones; its alarms are kept, and where even those are too many, it is told to start again.
 """
 
 import asyncio
@@ -56,9 +56,9 @@ class Reading:
 
 @dataclass(slots=True, eq=False)
 class Subscription(AsyncIterator[Event]):
-    """One page's queue, used as `with hub.subscribe() as events: async for event in events`. Alarms come first, waves last.
+    """One page's queue, used as `with hub.subscribe() as events: async for event in events`.
 
-    dropped: stretches of waves that this page was too slow for.
+    Alarms come first, waves last. dropped: stretches of waves that this page was too slow for.
     """
 
     hub: "Hub"
@@ -184,8 +184,8 @@ class Hub:
         return {device: [reading.json() for reading in found.values()] for device, found in self._latest.items()}
 
     def publish_content(self, device: str, content: Data, received_ms: int) -> None:
-        """Tell the pages about readings. received_ms: the gateway's clock. Values that are older than known ones, such as
-        those of a backlog, change nothing."""
+        """Tell the pages about readings. received_ms: the gateway's clock. Values that are older than known ones, such
+        as those of a backlog, change nothing."""
         if content.vitals:
             self._publish_vitals(device, content, received_ms)
         if not self._subscriptions:
