@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,9 @@ def _json_option(command: click.Command) -> None:
 
 def _complain(error: VigilError, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"error": error.code, "detail": error.detail}))
+        check = getattr(error, "check", None)  # of an evidence bundle
+        numbered = {} if check is None else {"verified": False, "check": check}
+        click.echo(json.dumps({"error": error.code, "detail": error.detail, **numbered}))
     click.echo(f"vigil: {error.detail or error.code} [{error.code}]", err=True)
 
 
@@ -123,8 +124,7 @@ def verify(file: Path, trust: Path) -> Answer:
 
     bundle = _read(file, "evidence")
     keys = evidence.Trust.from_json(_read(trust, "trust file"))
-    evidence.verify(bundle, keys)
-    found = evidence.describe(bundle)
+    found = evidence.describe(evidence.verify(bundle, keys))
     lines = [f"  {name:<14} {value}" for name, value in found.items()]
     return Answer(data={"verified": True, **found}, text="\n".join(["verified", *lines]))
 
@@ -134,8 +134,8 @@ _json_option(verify)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `vigil` command."""
-    cli.main(args=list(arguments) if arguments is not None else None, prog_name="vigil")
+    cli(args=list(arguments) if arguments is not None else None, prog_name="vigil")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,341 @@
+"""The evidence bundle: everything that links one device's message to a log's checkpoint, and its verifier.
+
+The verifier brings a `Trust`: the log's and witnesses' keys as a policy, and the root key of the registry. A bundle
+supplies no trust: change any byte of it, and one of the nine checks fails. wire.md, "From message to ledger".
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self, TypeVar
+
+from protocol import cbor, content, documents, merkle, message, notes, policy, statement, topics
+from protocol.documents import Admission, Anchor, BatchEntry, Enrolment
+from protocol.errors import Malformed, ProtocolError, Unavailable, VerificationFailed
+from protocol.keys import PublicKey
+
+SIZE_MAX = 262_144  # bytes of a bundle; a larger one fails check 1 unread
+PATH_MAX = 64  # nodes of one proof: enough for any tree there can be
+TRUST_SIZE_MAX = 131_072  # bytes of a trust file
+CHECKS = (
+    "the bundle is well formed",
+    "the checkpoint is signed by the log, and by as many witnesses as the policy asks for",
+    "the registry root admitted the gateway's key, and the log holds that",
+    "the gateway signed the anchor, and the log holds it",
+    "the anchor's document is the one that was signed, and is this gateway's",
+    "the message is in the anchored batch",
+    "the gateway enrolled the device's key, and the log holds that",
+    "the device signed this message for this topic",
+    "the disclosed key opens the message",
+)
+
+
+_T = TypeVar("_T")
+
+
+class EvidenceError(VerificationFailed):
+    """A numbered check failed. check: 1 to 9, an index into CHECKS counted from 1."""
+
+    def __init__(self, check: int, code: str, detail: str = "") -> None:
+        super().__init__(f"evidence_{code}", f"check {check} failed ({CHECKS[check - 1]}): {detail or code}")
+        self.check = check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What a verifier brings. policy_text: C2SP tlog-policy; registry_root: the 32-byte key that admits gateways."""
+
+    policy_text: str
+    policy: policy.Policy
+    registry_root: PublicKey
+
+    def to_json(self) -> bytes:
+        """The trust file."""
+        value = {"v": 1, "policy": self.policy_text, "registry_root": self.registry_root.x.hex()}
+        return json.dumps(value, indent=2).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Reads a trust file. Raises Unavailable: trust_bad; whoever trusts nothing can check nothing."""
+        try:
+            if len(data) > TRUST_SIZE_MAX:
+                raise Malformed("trust_size", f"at most {TRUST_SIZE_MAX} bytes")
+            value = json.loads(data)
+            if not isinstance(value, dict) or value.get("v") != 1:
+                raise Malformed("trust_shape", "a trust file says v, policy and registry_root")
+            text, root = value.get("policy"), value.get("registry_root")
+            if not isinstance(text, str) or not isinstance(root, str):
+                raise Malformed("trust_shape", "policy and registry_root are texts")
+            return cls(policy_text=text, policy=policy.parse(text), registry_root=PublicKey(bytes.fromhex(root)))
+        except (ValueError, ProtocolError, RecursionError) as error:
+            raise Unavailable("trust_bad", f"the trust file cannot be used: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A statement and its place in the log's tree of the bundle's checkpoint. path: leaf to root."""
+
+    statement: bytes
+    index: int
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Evidence for one message. cek: the key of that one message when it is disclosed; entry: its encoded BatchEntry at
+    `index` of the batch, with its `path`; checkpoint: a note."""
+
+    topic: str
+    message: bytes
+    cek: bytes | None
+    entry: bytes
+    index: int
+    path: tuple[bytes, ...]
+    anchor_document: bytes
+    anchor: Proof
+    enrolment_document: bytes
+    enrolment: Proof
+    registry: Proof
+    checkpoint: str
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR."""
+        return cbor.encode(
+            {
+                "v": 1,
+                "topic": self.topic,
+                "message": self.message,
+                "cek": self.cek,
+                "entry": [self.entry, self.index, list(self.path)],
+                "anchor": [self.anchor_document, *_listed(self.anchor)],
+                "enrolment": [self.enrolment_document, *_listed(self.enrolment)],
+                "registry": _listed(self.registry),
+                "checkpoint": self.checkpoint,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Reads what `encode` writes. Raises Malformed: cbor_*, bundle_shape."""
+        body = cbor.decode(data, size_max=SIZE_MAX)
+        names = {"v", "topic", "message", "cek", "entry", "anchor", "enrolment", "registry", "checkpoint"}
+        if not isinstance(body, dict) or body.keys() != names or body["v"] != 1 or type(body["v"]) is not int:
+            raise Malformed("bundle_shape", "not the fields of this version")
+        topic, raw, cek, checkpoint = body["topic"], body["message"], body["cek"], body["checkpoint"]
+        if not isinstance(topic, str) or not isinstance(raw, bytes) or not isinstance(checkpoint, str):
+            raise Malformed("bundle_shape", "topic, message and checkpoint are texts and bytes")
+        if cek is not None and (not isinstance(cek, bytes) or len(cek) != 32):
+            raise Malformed("bundle_shape", "a disclosed key has 32 bytes")
+        entry = _proof(body["entry"])
+        anchor_document, anchor = _documented(body["anchor"])
+        enrolment_document, enrolment = _documented(body["enrolment"])
+        return cls(
+            topic=topic,
+            message=raw,
+            cek=cek,
+            entry=entry.statement,
+            index=entry.index,
+            path=entry.path,
+            anchor_document=anchor_document,
+            anchor=anchor,
+            enrolment_document=enrolment_document,
+            enrolment=enrolment,
+            registry=_proof(body["registry"]),
+            checkpoint=checkpoint,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was verified. cosigned: (witness, Unix s); opened: the content when its key was disclosed."""
+
+    topic: str
+    position: message.Position
+    received_ms: int
+    batch: Anchor
+    gateway: Admission
+    checkpoint: notes.Checkpoint
+    cosigned: tuple[tuple[str, int], ...]
+    opened: content.Content | None
+
+
+def verify(data: bytes, trust: Trust) -> Verdict:
+    """All nine checks, in order. Raises EvidenceError, which names the first that failed."""
+    bundle = _check(1, lambda: Bundle.decode(data))
+    checkpoint, cosigned = _check(2, lambda: _checkpoint(bundle.checkpoint, trust))
+    admission = _check(3, lambda: _admission(bundle.registry, checkpoint, trust.registry_root))
+    gateway = PublicKey(admission.key)
+    _check(4, lambda: _logged_by(gateway, bundle.anchor, checkpoint, documents.ANCHOR, after=bundle.registry.index))
+    batch = _check(5, lambda: _anchor(bundle, gateway))
+    entry = _check(6, lambda: _entry(bundle, batch))
+    enrolment = _check(7, lambda: _enrolment(bundle, gateway, checkpoint))
+    seen = _check(8, lambda: _message(bundle, entry, enrolment))
+    opened = _check(9, lambda: _opened(seen, bundle.cek))
+    return Verdict(
+        topic=bundle.topic,
+        position=seen.position,
+        received_ms=entry.received_ms,
+        batch=batch,
+        gateway=admission,
+        checkpoint=checkpoint,
+        cosigned=cosigned,
+        opened=opened,
+    )
+
+
+def describe(verdict: Verdict) -> dict[str, object]:
+    """A verdict for people and programs; with readings only when their key was disclosed."""
+    device, lane = topics.parse_up(verdict.topic)
+    found: dict[str, object] = {
+        "device": device,
+        "lane": topics.LANE_NAMES[lane],
+        "boot": verdict.position.boot,
+        "seq": verdict.position.seq,
+        "received": _iso(verdict.received_ms),
+        "gateway": verdict.gateway.name,
+        "gateway_key": PublicKey(verdict.gateway.key).urn,
+        "anchor": verdict.batch.n,
+        "log": verdict.checkpoint.origin,
+        "tree_size": verdict.checkpoint.size,
+        "root": verdict.checkpoint.root.hex(),
+        "cosigned": {name: _iso(at_s * 1000) for name, at_s in verdict.cosigned},
+        "as_of": f"tree size {verdict.checkpoint.size}; what was revoked later is not visible",
+    }
+    match verdict.opened:
+        case content.Alarm() as alarm:
+            found |= {"alarm": alarm.kind, "at": _iso(alarm.at_ms), "simulated": alarm.simulated}
+        case content.Data() as readings:
+            found["readings"] = {vital.name: vital.value for vital in readings.vitals}
+            found["waves"] = {wave.stream: wave.n for wave in readings.waves}
+            found["simulated"] = readings.simulated
+    return found
+
+
+def _check(number: int, job: Callable[[], _T]) -> _T:
+    try:
+        return job()
+    except EvidenceError:
+        raise
+    except (ProtocolError, VerificationFailed) as error:
+        raise EvidenceError(number, error.code, error.detail) from error
+
+
+def _checkpoint(note: str, trust: Trust) -> tuple[notes.Checkpoint, tuple[tuple[str, int], ...]]:
+    known = trust.policy.known()
+    if any((line.name, line.key_id) not in known for line in notes.parse(note).lines):
+        raise VerificationFailed("line_unknown", "a signature line by a key that the policy does not name")
+    return trust.policy.check(note)
+
+
+def _logged(
+    proof: Proof, checkpoint: notes.Checkpoint, *, key: PublicKey, content_type: str, hashed: bool
+) -> statement.Statement:
+    """The statement of `proof`, signed by `key` and in the log of `checkpoint`."""
+    found = statement.parse(proof.statement)
+    statement.verify(found, key, thumbprint=key.thumbprint)
+    if found.content_type != content_type or found.hashed is not hashed or found.iss != key.urn:
+        raise VerificationFailed("statement_other", f"not a statement of type {content_type} by this issuer")
+    merkle.verify_inclusion(
+        leaf=merkle.leaf_hash(found.entry),
+        index=proof.index,
+        size=checkpoint.size,
+        path=proof.path,
+        root=checkpoint.root,
+    )
+    return found
+
+
+def _admission(proof: Proof, checkpoint: notes.Checkpoint, root: PublicKey) -> Admission:
+    found = _logged(proof, checkpoint, key=root, content_type=documents.REGISTRY, hashed=False)
+    admission = Admission.decode(found.payload)
+    if admission.role != "gateway":
+        raise VerificationFailed("role_other", "the key was not admitted as a gateway")
+    if found.sub != documents.registry_subject(PublicKey(admission.key).thumbprint):
+        raise VerificationFailed("subject_other", "the subject names another key")
+    return admission
+
+
+def _logged_by(
+    gateway: PublicKey, proof: Proof, checkpoint: notes.Checkpoint, content_type: str, *, after: int
+) -> statement.Statement:
+    if proof.index <= after:
+        raise VerificationFailed("order", "logged before the gateway was admitted")
+    return _logged(proof, checkpoint, key=gateway, content_type=content_type, hashed=True)
+
+
+def _anchor(bundle: Bundle, gateway: PublicKey) -> Anchor:
+    signed = statement.parse(bundle.anchor.statement)
+    statement.check_preimage(signed, bundle.anchor_document)
+    anchor = Anchor.decode(bundle.anchor_document)
+    if anchor.gateway != gateway.thumbprint or signed.sub != documents.anchor_subject(gateway.thumbprint):
+        raise VerificationFailed("gateway_other", "the anchor is another gateway's")
+    return anchor
+
+
+def _entry(bundle: Bundle, batch: Anchor) -> BatchEntry:
+    entry = BatchEntry.decode(bundle.entry)
+    merkle.verify_inclusion(
+        leaf=merkle.leaf_hash(bundle.entry), index=bundle.index, size=batch.size, path=bundle.path, root=batch.root
+    )
+    if not batch.from_ms <= entry.received_ms <= batch.to_ms:
+        raise VerificationFailed("time_other", "received outside the time that the anchor covers")
+    if entry.topic != bundle.topic:
+        raise VerificationFailed("topic_other", "the batch names another topic")
+    return entry
+
+
+def _enrolment(bundle: Bundle, gateway: PublicKey, checkpoint: notes.Checkpoint) -> Enrolment:
+    found = _logged_by(gateway, bundle.enrolment, checkpoint, documents.ENROLMENT, after=bundle.registry.index)
+    statement.check_preimage(found, bundle.enrolment_document)
+    enrolment = Enrolment.decode(bundle.enrolment_document)
+    if enrolment.gateway != gateway.thumbprint or found.sub != documents.enrolment_subject(gateway.thumbprint):
+        raise VerificationFailed("gateway_other", "the enrolment is another gateway's")
+    if enrolment.device != topics.parse_up(bundle.topic)[0]:
+        raise VerificationFailed("device_other", "the enrolment is another device's")
+    return enrolment
+
+
+def _message(bundle: Bundle, entry: BatchEntry, enrolment: Enrolment) -> message.Message:
+    if message.message_hash(bundle.message) != entry.digest:
+        raise VerificationFailed("message_other", "the batch holds another message")
+    lane = topics.parse_up(bundle.topic)[1]
+    seen = message.parse(bundle.message, topic=bundle.topic, size_max=message.SIZE_MAX[lane])
+    if seen.position.lane != lane:
+        raise VerificationFailed("lane_other", "the position is in another lane than the topic")
+    message.verify(seen, PublicKey(enrolment.key))
+    return seen
+
+
+def _opened(seen: message.Message, cek: bytes | None) -> content.Content | None:
+    if cek is None:
+        return None
+    opened = message.open_with_key(seen, cek)
+    return content.decode(opened.content, content_type=opened.content_type)
+
+
+def _listed(proof: Proof) -> list[object]:
+    return [proof.statement, proof.index, list(proof.path)]
+
+
+def _documented(value: object) -> tuple[bytes, Proof]:
+    if not isinstance(value, list) or len(value) != 4 or not isinstance(value[0], bytes):
+        raise Malformed("bundle_shape", "a document comes with its statement, index and path")
+    return value[0], _proof(value[1:])
+
+
+def _proof(value: object) -> Proof:
+    if not isinstance(value, list) or len(value) != 3:
+        raise Malformed("bundle_shape", "a proof is bytes, an index and a path")
+    data, index, path = value
+    if not isinstance(data, bytes) or type(index) is not int or not 0 <= index < 1 << 63:
+        raise Malformed("bundle_shape", "a proof is bytes, an index and a path")
+    if not isinstance(path, list) or len(path) > PATH_MAX:
+        raise Malformed("bundle_shape", f"a path has at most {PATH_MAX} nodes")
+    if not all(isinstance(node, bytes) and len(node) == 32 for node in path):
+        raise Malformed("bundle_shape", "a node has 32 bytes")
+    return Proof(statement=data, index=index, path=tuple(path))
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
