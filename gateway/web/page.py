@@ -1,0 +1,262 @@
+"""The page as HTML, whole and usable without scripts. Every value that is put in is escaped here and nowhere else.
+
+The same markup, with nothing in it, is also on the page as templates, which the scripts copy for new alarms and homes.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from string import Template
+from typing import NamedTuple
+
+from gateway.detect.finding import KINDS
+
+STALE_AFTER_MS = 10_000  # a value older than this is shown as stale
+NO_DATA_AFTER_MS = 30_000  # and older than this it is not shown at all
+REFRESH_S = 10  # a browser without scripts loads the page again
+MARKS = {"high": "***", "medium": "**", "low": "*"}  # as patient monitors write priorities, so that colour is not alone
+PRIORITIES = ("high", "medium", "low")
+ENDED = frozenset({"ended", "cleared", "resolved", "closed", "reset"})  # states in which an alarm is no longer open
+
+Fields = Mapping[str, object]
+
+
+class Shown(NamedTuple):
+    """A vital sign on the page. names: of one tile, joined by a slash; style: its colour; always: also without a value."""
+
+    label: str
+    unit: str
+    names: tuple[str, ...]
+    style: str
+    digits: int
+    always: bool
+
+
+SHOWN = (
+    Shown("Heart rate", "bpm", ("MDC_ECG_HEART_RATE",), "heart", 0, True),
+    Shown("Oxygen", "% SpO₂", ("MDC_PULS_OXIM_SAT_O2",), "oxygen", 0, True),
+    Shown("Breathing", "/min", ("MDC_RESP_RATE",), "breath", 0, True),
+    Shown("Temperature", "°C", ("MDC_TEMP_BODY",), "warmth", 1, True),
+    Shown("Pulse", "bpm", ("MDC_PULS_OXIM_PULS_RATE",), "oxygen", 0, False),
+    Shown("Blood pressure", "mmHg", ("MDC_PRESS_BLD_NONINV_SYS", "MDC_PRESS_BLD_NONINV_DIA"), "pressure", 0, False),
+)
+WAVES = (("ecg", "ECG"), ("ppg", "Pulse wave"))
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>$title</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/style.css">
+<script type="module" src="/static/page.js"></script>
+<noscript><meta http-equiv="refresh" content="$refresh_s"></noscript>
+</head>
+<body data-now="$now_ms" data-stale-ms="$stale_ms" data-no-data-ms="$no_data_ms">
+<a class="skip" href="#alarms">Skip to the alarms</a>
+<header class="top">
+<p class="brand"><img src="/static/icon.svg" alt="" width="28" height="28">Vigil</p>
+<p class="link" id="link" data-link="none"><span class="dot"></span><span id="link-text">Read at $now</span></p>
+<p class="clock"><time id="clock" datetime="$now_iso">$now</time></p>
+<button type="button" class="quiet" id="sound" aria-pressed="false" hidden>Sound is off</button>
+</header>
+<div class="banner" id="lost" role="alert" hidden></div>
+<div class="hidden" id="said" role="status" aria-live="polite"></div>
+<div class="hidden" id="cried" role="alert" aria-live="assertive"></div>
+<main>
+<section id="alarms" aria-labelledby="alarms-title" tabindex="-1">
+<h1 id="alarms-title">Alarms <span class="count" id="count" data-count="$count">$count</span></h1>
+<p class="calm" id="calm"$calm_hidden>No open alarm.</p>
+<ol class="alarms" id="alarm-list">$alarms</ol>
+</section>
+<section aria-labelledby="homes-title">
+<h2 id="homes-title">Homes</h2>
+<p class="calm" id="no-homes"$no_homes_hidden>No device is paired yet.</p>
+<div class="homes" id="home-list">$homes</div>
+</section>
+</main>
+<footer><p>For information only: an aid beside a person's care, not a medical device.</p></footer>
+<template id="alarm-template">$alarm_template</template>
+<template id="home-template">$home_template</template>
+</body>
+</html>
+""")
+
+_ALARM = Template("""
+<li class="alarm" data-alert="$id" data-priority="$priority" data-acknowledged="$acknowledged">
+<span class="mark" data-field="mark" aria-hidden="true">$mark</span>
+<div class="what">
+<p class="text" data-field="text">$text</p>
+<p class="about"><span class="priority" data-field="label">$label</span>
+<span data-field="home">$home</span>
+<span class="badge" data-field="simulated"$simulated_hidden>Simulated</span>
+<span class="since">since <time data-field="onset" datetime="$onset_iso">$onset</time></span>
+<span class="since" data-field="age">$age</span></p>
+<p class="by" data-field="by"$by_hidden>$by</p>
+</div>
+<form method="post" action="/alerts/$id/acknowledge"$form_hidden>
+<button type="submit" aria-label="Acknowledge: $text, $home">Acknowledge</button></form>
+</li>""")
+
+_HOME = Template("""
+<article class="home" data-device="$device" data-state="$state" aria-label="$name">
+<header><h3 data-field="name">$name</h3><span class="badge" data-field="simulated"$simulated_hidden>Simulated</span>
+<span class="state" data-field="state">$state</span></header>
+<div class="body"><div class="traces">$traces</div><dl class="vitals">$vitals</dl></div>
+</article>""")
+
+_TRACE = Template("""
+<figure class="trace" data-stream="$stream" data-seen="false"><canvas role="img" aria-label="$label of $name"></canvas>
+<figcaption><span>$label</span> <span data-field="scale"></span></figcaption><p class="none">No signal</p></figure>""")
+
+_VITAL = Template("""
+<div class="vital $style" data-age="$stage"$hidden><dt>$label</dt>
+<dd class="number">$numbers <span class="unit">$unit</span></dd>
+<dd class="age" data-field="age">$age</dd></div>""")
+
+
+def shown_alert(alert: Fields, names: Mapping[str, str]) -> dict[str, object]:
+    """An alert with what the page needs besides: `open`, `home` (the name), `mark`, `label` and, where it has none, `text`.
+
+    names: of homes by device."""
+    kind, priority = str(alert.get("kind", "")), str(alert.get("priority", ""))
+    priority = priority if priority in PRIORITIES else "high"
+    technical = bool(alert.get("technical"))
+    text = str(alert.get("text") or (KINDS[kind].text if kind in KINDS else kind))
+    device = str(alert.get("device", ""))
+    return {
+        **alert,
+        "open": bool(alert.get("open", alert.get("state") not in ENDED)),
+        "priority": priority,
+        "text": text,
+        "home": names.get(device, device),
+        "mark": MARKS[priority].replace("*", "!") if technical else MARKS[priority],
+        "label": f"{priority.capitalize()}, {'technical' if technical else 'physiological'}",
+    }
+
+
+def in_order(alerts: Sequence[Fields]) -> list[Fields]:
+    """Worst first: not acknowledged before acknowledged, high before low, a person's before a device's, newest first."""
+    return sorted(
+        alerts,
+        key=lambda alert: (
+            alert.get("acknowledged_ms") is not None,
+            PRIORITIES.index(str(alert["priority"])),
+            bool(alert.get("technical")),
+            -_ms(alert.get("raised_ms")),
+        ),
+    )
+
+
+def page(homes: Sequence[Fields], alerts: Sequence[Fields], values: Mapping[str, Sequence[Fields]], now_ms: int) -> str:
+    """The whole page. alerts: as `shown_alert` gives them, open; values: the hub's snapshot; now_ms: Unix time."""
+    unseen = [alert for alert in alerts if alert.get("acknowledged_ms") is None]
+    return _PAGE.substitute(
+        title=f"({len(unseen)}) Vigil" if unseen else "Vigil",
+        refresh_s=REFRESH_S,
+        now=clock(now_ms),
+        now_ms=now_ms,
+        now_iso=iso(now_ms),
+        stale_ms=STALE_AFTER_MS,
+        no_data_ms=NO_DATA_AFTER_MS,
+        count=len(alerts),
+        calm_hidden=" hidden" if alerts else "",
+        no_homes_hidden=" hidden" if homes else "",
+        alarms="".join(_alarm(alert, now_ms) for alert in in_order(alerts)),
+        homes="".join(_home(home, values.get(str(home["device"]), ()), now_ms) for home in homes),
+        alarm_template=_alarm({}, now_ms),
+        home_template=_home({}, (), now_ms),
+    )
+
+
+def _alarm(alert: Fields, now_ms: int) -> str:
+    onset_ms, acknowledged_ms = _ms(alert.get("onset_ms")), alert.get("acknowledged_ms")
+    done = acknowledged_ms is not None
+    by = (
+        f"Acknowledged at {clock(_ms(acknowledged_ms))} by {alert.get('acknowledged_by') or 'somebody'}" if done else ""
+    )
+    return _ALARM.substitute(
+        id=_text(alert, "id"),
+        priority=_text(alert, "priority"),
+        acknowledged=str(done).lower(),
+        mark=_text(alert, "mark"),
+        text=_text(alert, "text"),
+        label=_text(alert, "label"),
+        home=_text(alert, "home"),
+        simulated_hidden="" if alert.get("simulated") else " hidden",
+        onset=clock(onset_ms),
+        onset_iso=iso(onset_ms),
+        age=f"({age(now_ms - onset_ms)})",
+        by=escape(by),
+        by_hidden="" if done else " hidden",
+        form_hidden=" hidden" if done else "",
+    )
+
+
+def _home(home: Fields, values: Sequence[Fields], now_ms: int) -> str:
+    known = {str(value["name"]): value for value in values}
+    name = _text(home, "name") or _text(home, "device")
+    return _HOME.substitute(
+        device=_text(home, "device"),
+        state=_text(home, "state"),
+        name=name,
+        simulated_hidden="" if home.get("simulated") else " hidden",
+        traces="".join(_TRACE.substitute(stream=stream, label=label, name=name) for stream, label in WAVES),
+        vitals="".join(_vital(shown, known, now_ms) for shown in SHOWN),
+    )
+
+
+def _vital(shown: Shown, known: Mapping[str, Fields], now_ms: int) -> str:
+    found = [known[name] for name in shown.names if name in known]
+    old_ms = now_ms - min((_ms(value["since_ms"]) for value in found), default=0)
+    stage = "none" if not found or old_ms > NO_DATA_AFTER_MS else "stale" if old_ms > STALE_AFTER_MS else "fresh"
+    numbers = "/".join(
+        f'<b data-vital="{name}" data-digits="{shown.digits}">{_number(known.get(name), shown.digits, stage)}</b>'
+        for name in shown.names
+    )
+    said = "no data" if not found else f"no data for {age(old_ms)}" if stage == "none" else age(old_ms)
+    return _VITAL.substitute(
+        style=shown.style,
+        stage=stage,
+        hidden="" if shown.always or found else " hidden",
+        label=shown.label,
+        numbers=numbers,
+        unit=shown.unit,
+        age=f"stale, {said}" if stage == "stale" else said,
+    )
+
+
+def _number(value: Fields | None, digits: int, stage: str) -> str:
+    number = value["value"] if value is not None and stage != "none" else None
+    return f"{number:.{digits}f}" if isinstance(number, int | float) else "–"
+
+
+def age(ms: int) -> str:
+    """A span of time as people say it, in its largest unit."""
+    seconds = max(0, ms) // 1000
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min" if seconds < 86_400 else f"{seconds // 86_400} d"
+
+
+def clock(ms: int) -> str:
+    """The time of day in the gateway's time zone."""
+    return datetime.fromtimestamp(ms / 1000, tz=UTC).astimezone().strftime("%H:%M:%S")
+
+
+def iso(ms: int) -> str:
+    """RFC 3339, UTC."""
+    return datetime.fromtimestamp(ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
+
+
+def _ms(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(fields: Fields, key: str) -> str:
+    value = fields.get(key)
+    return "" if value is None else escape(str(value))
