@@ -72,7 +72,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A message on one of the connection's own topics. `packet_id` 0 and `token` 0: QoS 0, nobody waits for an answer."""
+    """A message on one of the connection's own topics. `packet_id` 0 and `token` 0: QoS 0, nobody waits."""
 
     topic: str
     payload: bytes
@@ -313,7 +313,7 @@ class Session:
         if publish.subscription_ids:
             raise _leave(PROTOCOL_ERROR, "closed_protocol_error")
         packet_id = publish.packet_id or 0
-        token = self._take(packet_id) if publish.qos else 0
+        token = 0 if publish.packet_id is None else self._take(packet_id)
         if publish.topic.encode() in self._up:
             actions.append(Published(publish.topic, publish.payload, packet_id, token))
             return
