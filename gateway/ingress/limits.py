@@ -1,0 +1,20 @@
+"""The listener's bounds on sockets, buffers and time. What one connection may do is in `session`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointLimits:
+    """Each with the reason for its default."""
+
+    sockets_per_address: int = 32  # not yet open connections: 16 devices behind one address that all start at once
+    sockets: int = 512  # the same over all addresses; a handshake in progress holds about 50 KiB
+    backlog: int = 128  # connections that the kernel holds before we accept them
+    handshake_s: float = 5.0  # for TLS
+    linger_s: float = 2.0  # for a farewell to be read, then the socket is cut
+    write_buffer_bytes: int = 65_536  # a peer that reads more slowly than this fills is dropped
+    down_buffer_bytes: int = 32_768  # beyond it a QoS 0 message is not sent: its row is sent again later
+    pause_s: float = 5.0  # longer, and paho gives up on an unanswered PINGREQ
+    pause_rest_s: float = 1.0  # between two pauses, so that a PINGREQ gets through
+    tick_s: float = 0.5  # how late a deadline may be noticed
+    accept_again_s: float = 0.2  # after accept failed, say for want of file descriptors
