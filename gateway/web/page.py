@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from gateway.detect.finding import KINDS
 
-STALE_AFTER_MS = 10_000  # a value older than this is shown as stale
-NO_DATA_AFTER_MS = 30_000  # and older than this it is not shown at all
 REFRESH_S = 10  # a browser without scripts loads the page again
 MARKS = {"high": "***", "medium": "**", "low": "*"}  # as patient monitors write priorities, so that colour is not alone
 PRIORITIES = ("high", "medium", "low")
@@ -22,7 +20,9 @@ Fields = Mapping[str, object]
 
 
 class Shown(NamedTuple):
-    """A vital sign on the page. names: of one tile, joined by a slash; style: its colour; always: also without a value."""
+    """A vital sign on the page. names: of one tile, joined by a slash; style: its colour; always: also without a value;
+    stale_s, lost_s: from which age on a value is shown as stale, and not shown at all: longer for what is measured now
+    and then."""
 
     label: str
     unit: str
@@ -30,15 +30,26 @@ class Shown(NamedTuple):
     style: str
     digits: int
     always: bool
+    stale_s: int = 10
+    lost_s: int = 30
 
 
 SHOWN = (
     Shown("Heart rate", "bpm", ("MDC_ECG_HEART_RATE",), "heart", 0, True),
     Shown("Oxygen", "% SpO₂", ("MDC_PULS_OXIM_SAT_O2",), "oxygen", 0, True),
-    Shown("Breathing", "/min", ("MDC_RESP_RATE",), "breath", 0, True),
-    Shown("Temperature", "°C", ("MDC_TEMP_BODY",), "warmth", 1, True),
+    Shown("Breathing", "/min", ("MDC_RESP_RATE",), "breath", 0, True, 30, 60),
+    Shown("Temperature", "°C", ("MDC_TEMP_BODY",), "warmth", 1, True, 180, 900),
     Shown("Pulse", "bpm", ("MDC_PULS_OXIM_PULS_RATE",), "oxygen", 0, False),
-    Shown("Blood pressure", "mmHg", ("MDC_PRESS_BLD_NONINV_SYS", "MDC_PRESS_BLD_NONINV_DIA"), "pressure", 0, False),
+    Shown(
+        "Blood pressure",
+        "mmHg",
+        ("MDC_PRESS_BLD_NONINV_SYS", "MDC_PRESS_BLD_NONINV_DIA"),
+        "pressure",
+        0,
+        False,
+        900,
+        3600,
+    ),
 )
 WAVES = (("ecg", "ECG"), ("ppg", "Pulse wave"))
 
@@ -54,7 +65,7 @@ _PAGE = Template("""<!doctype html>
 <script type="module" src="/static/page.js"></script>
 <noscript><meta http-equiv="refresh" content="$refresh_s"></noscript>
 </head>
-<body data-now="$now_ms" data-stale-ms="$stale_ms" data-no-data-ms="$no_data_ms">
+<body data-now="$now_ms">
 <a class="skip" href="#alarms">Skip to the alarms</a>
 <header class="top">
 <p class="brand"><img src="/static/icon.svg" alt="" width="28" height="28">Vigil</p>
@@ -112,15 +123,16 @@ _TRACE = Template("""
 <figcaption><span>$label</span> <span data-field="scale"></span></figcaption><p class="none">No signal</p></figure>""")
 
 _VITAL = Template("""
-<div class="vital $style" data-age="$stage"$hidden><dt>$label</dt>
+<div class="vital $style" data-age="$stage" data-stale-s="$stale_s" data-lost-s="$lost_s"$hidden><dt>$label</dt>
 <dd class="number">$numbers <span class="unit">$unit</span></dd>
 <dd class="age" data-field="age">$age</dd></div>""")
 
 
 def shown_alert(alert: Fields, names: Mapping[str, str]) -> dict[str, object]:
-    """An alert with what the page needs besides: `open`, `home` (the name), `mark`, `label` and, where it has none, `text`.
+    """An alert with what the page needs besides: `open`, `home` (the name), `mark`, `label`, and `text` where it has none.
 
-    names: of homes by device."""
+    names: of homes by device.
+    """
     kind, priority = str(alert.get("kind", "")), str(alert.get("priority", ""))
     priority = priority if priority in PRIORITIES else "high"
     technical = bool(alert.get("technical"))
@@ -138,7 +150,7 @@ def shown_alert(alert: Fields, names: Mapping[str, str]) -> dict[str, object]:
 
 
 def in_order(alerts: Sequence[Fields]) -> list[Fields]:
-    """Worst first: not acknowledged before acknowledged, high before low, a person's before a device's, newest first."""
+    """Worst first: not acknowledged, then high before low, then a person's before a device's, then the newest."""
     return sorted(
         alerts,
         key=lambda alert: (
@@ -159,8 +171,6 @@ def page(homes: Sequence[Fields], alerts: Sequence[Fields], values: Mapping[str,
         now=clock(now_ms),
         now_ms=now_ms,
         now_iso=iso(now_ms),
-        stale_ms=STALE_AFTER_MS,
-        no_data_ms=NO_DATA_AFTER_MS,
         count=len(alerts),
         calm_hidden=" hidden" if alerts else "",
         no_homes_hidden=" hidden" if homes else "",
@@ -211,7 +221,9 @@ def _home(home: Fields, values: Sequence[Fields], now_ms: int) -> str:
 def _vital(shown: Shown, known: Mapping[str, Fields], now_ms: int) -> str:
     found = [known[name] for name in shown.names if name in known]
     old_ms = now_ms - min((_ms(value["since_ms"]) for value in found), default=0)
-    stage = "none" if not found or old_ms > NO_DATA_AFTER_MS else "stale" if old_ms > STALE_AFTER_MS else "fresh"
+    stage = (
+        "none" if not found or old_ms > shown.lost_s * 1000 else "stale" if old_ms > shown.stale_s * 1000 else "fresh"
+    )
     numbers = "/".join(
         f'<b data-vital="{name}" data-digits="{shown.digits}">{_number(known.get(name), shown.digits, stage)}</b>'
         for name in shown.names
@@ -220,6 +232,8 @@ def _vital(shown: Shown, known: Mapping[str, Fields], now_ms: int) -> str:
     return _VITAL.substitute(
         style=shown.style,
         stage=stage,
+        stale_s=shown.stale_s,
+        lost_s=shown.lost_s,
         hidden="" if shown.always or found else " hidden",
         label=shown.label,
         numbers=numbers,
