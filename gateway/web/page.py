@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from string import Template
 from typing import NamedTuple
+from urllib.parse import quote
 
 from gateway.detect.finding import KINDS
 
@@ -107,7 +108,7 @@ _ALARM = Template("""
 <span class="since" data-field="age">$age</span></p>
 <p class="by" data-field="by"$by_hidden>$by</p>
 </div>
-<form method="post" action="/alerts/$id/acknowledge"$form_hidden>
+<form method="post" action="/alerts/$address/acknowledge"$form_hidden>
 <button type="submit" aria-label="Acknowledge: $text, $home">Acknowledge</button></form>
 </li>""")
 
@@ -189,6 +190,7 @@ def _alarm(alert: Fields, now_ms: int) -> str:
     )
     return _ALARM.substitute(
         id=_text(alert, "id"),
+        address=quote(str(alert.get("id", "")), safe=""),
         priority=_text(alert, "priority"),
         acknowledged=str(done).lower(),
         mark=_text(alert, "mark"),
