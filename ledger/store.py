@@ -1,0 +1,233 @@
+"""The ledger's database: entries, nodes of the tree, state, head and newest checkpoint, in one SQLite file.
+
+WAL with synchronous=FULL: what `commit` has returned from is on disk. A `Store` belongs to one thread at a time.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from ledger import contracts
+from protocol import merkle
+from protocol.errors import Unavailable
+from protocol.merkle import Node
+
+FILE = "ledger.db"
+APPLICATION_ID = 0x5647_4C01  # "VGL" and 1: the file is a ledger of this layout
+BUSY_MS = 5000  # how long a reader waits for a writer of another process
+TABLES = ("entry", "node", "state", "head", "checkpoint")
+
+_SCHEMA = """
+CREATE TABLE entry(
+    place INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, statement BLOB NOT NULL,
+    contract TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE node(
+    level INTEGER NOT NULL, place INTEGER NOT NULL, hash BLOB NOT NULL,
+    PRIMARY KEY(level, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE state(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE head(
+    one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, root BLOB NOT NULL,
+    chain BLOB NOT NULL, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE checkpoint(one INTEGER PRIMARY KEY CHECK(one = 1), note TEXT NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where the log stands. root: of the tree of `size`; chain: head of the state; at_ms: of the newest entry."""
+
+    size: int
+    root: bytes
+    chain: bytes
+    at_ms: int
+
+
+EMPTY = Head(size=0, root=merkle.EMPTY_ROOT, chain=contracts.FIRST_HEAD, at_ms=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One stored statement. digest: its SHA-256, the entry of the tree; contract: that judged it; at_ms: when."""
+
+    place: int
+    digest: bytes
+    statement: bytes
+    contract: str
+    at_ms: int
+
+
+class StateView(Mapping[bytes, bytes]):
+    """The state as a mapping, read from the database each time, changes of an open transaction included."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __getitem__(self, key: bytes) -> bytes:
+        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        value: bytes = row[0]
+        return value
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (row[0] for row in self._db.execute("SELECT key FROM state ORDER BY key"))
+
+    def __len__(self) -> int:
+        count: int = self._db.execute("SELECT count(*) FROM state").fetchone()[0]
+        return count
+
+
+class Store:
+    """One connection to the database."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.state = StateView(db)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The database in `folder`, made when it is not there. Raises Unavailable: state_unreadable."""
+        db = _connected(folder / FILE)
+        with _refusing(db):
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            made = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if not made:
+                for one in _SCHEMA.split(";\n"):
+                    db.execute(one)
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute("COMMIT")
+            _check(db)
+        return cls(db)
+
+    @classmethod
+    def reader(cls, folder: Path) -> Self:
+        """A connection that cannot write, to a database that is there. Raises Unavailable: state_unreadable."""
+        db = _connected(folder / FILE, mode="ro")
+        with _refusing(db):
+            _check(db)
+        return cls(db)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: all of it is on disk when the block ends, or none of it. Raises sqlite3.Error."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Everything read in the block is of one moment."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def head(self) -> Head:
+        """Where the log stands; `EMPTY` before genesis."""
+        row = self._db.execute("SELECT size, root, chain, at_ms FROM head").fetchone()
+        return EMPTY if row is None else Head(size=row[0], root=row[1], chain=row[2], at_ms=row[3])
+
+    def note(self) -> str:
+        """The newest checkpoint as a note; empty before genesis."""
+        row = self._db.execute("SELECT note FROM checkpoint").fetchone()
+        return "" if row is None else str(row[0])
+
+    def place_of(self, digest: bytes) -> int | None:
+        """The index of the entry with this digest."""
+        row = self._db.execute("SELECT place FROM entry WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def statement(self, place: int) -> bytes | None:
+        """The statement at an index."""
+        row = self._db.execute("SELECT statement FROM entry WHERE place = ?", (place,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def digests(self, first: int, count: int) -> list[bytes]:
+        """The entries from index `first`, at most `count`, in order."""
+        rows = self._db.execute("SELECT digest FROM entry WHERE place >= ? ORDER BY place LIMIT ?", (first, count))
+        return [row[0] for row in rows]
+
+    def node(self, level: int, place: int) -> bytes:
+        """The hash of a complete subtree. Raises Unavailable: node_missing, when the file is damaged."""
+        row = self._db.execute("SELECT hash FROM node WHERE level = ? AND place = ?", (level, place)).fetchone()
+        if row is None:
+            raise Unavailable("node_missing", "the database lacks a node of the tree: run fsck")
+        value: bytes = row[0]
+        return value
+
+    def row_of_nodes(self, level: int, first: int, count: int) -> list[bytes]:
+        """The hashes at `level` from index `first`, at most `count`, in order."""
+        rows = self._db.execute(
+            "SELECT hash FROM node WHERE level = ? AND place >= ? AND place < ? ORDER BY place",
+            (level, first, first + count),
+        )
+        return [row[0] for row in rows]
+
+    def add(self, entry: Entry, nodes: Sequence[tuple[Node, bytes]], puts: Mapping[bytes, bytes]) -> None:
+        """Write an entry, the nodes that it completes and its changes of the state; inside `writing`."""
+        self._db.execute(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
+            (entry.place, entry.digest, entry.statement, entry.contract, entry.at_ms),
+        )
+        self._db.executemany("INSERT INTO node VALUES (?, ?, ?)", [(*node, value) for node, value in nodes])
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", list(puts.items()))
+
+    def publish(self, head: Head, note: str) -> None:
+        """Write where the log stands and the checkpoint that says so; inside `writing`."""
+        values = (head.size, head.root, head.chain, head.at_ms)
+        self._db.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?)", values)
+        self._db.execute("INSERT OR REPLACE INTO checkpoint VALUES (1, ?)", (note,))
+
+    def every_entry(self) -> Iterator[Entry]:
+        """All entries in order."""
+        for row in self._db.execute("SELECT place, digest, statement, contract, at_ms FROM entry ORDER BY place"):
+            yield Entry(place=row[0], digest=row[1], statement=row[2], contract=row[3], at_ms=row[4])
+
+    def counts(self) -> Mapping[str, int]:
+        """How many rows each table has."""
+        return {name: self._db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in TABLES}
+
+    def damage(self) -> str:
+        """What SQLite itself finds wrong with the file; empty for nothing."""
+        found = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        return "" if found == "ok" else found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+def _connected(path: Path, mode: str = "rwc") -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    try:
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+    except sqlite3.Error as error:
+        raise Unavailable("state_unreadable", f"cannot open the ledger's database: {error}") from error
+
+
+def _check(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise Unavailable("state_unreadable", f"{FILE} is not a ledger's database of this layout")
+
+
+@contextlib.contextmanager
+def _refusing(db: sqlite3.Connection) -> Iterator[None]:
+    """Close `db` when it turns out to be unreadable, and say so."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        db.close()
+        raise Unavailable("state_unreadable", f"cannot read the ledger's database: {error}") from error
+    except Unavailable:
+        db.close()
+        raise
