@@ -74,7 +74,8 @@ _PAGE = Template("""<!doctype html>
 <p class="clock"><time id="clock" datetime="$now_iso">$now</time></p>
 <button type="button" class="quiet" id="sound" aria-pressed="false" hidden>Sound is off</button>
 </header>
-<div class="banner" id="lost" role="alert" hidden></div>
+<div class="banner" id="lost" hidden><span id="lost-text" role="alert"></span>
+<span id="lost-age" aria-hidden="true"></span></div>
 <div class="hidden" id="said" role="status" aria-live="polite"></div>
 <div class="hidden" id="cried" role="alert" aria-live="assertive"></div>
 <main>
