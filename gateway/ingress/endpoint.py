@@ -41,6 +41,8 @@ class Endpoint:
         self.now_s = now_s
         self.now_ms = now_ms
         self.over_tls = True
+        # One for all connections: a selector loop fills it and hands it over in one step, never for two at a time.
+        self.read_buffer = memoryview(bytearray(limits.read_bytes))
         self._context: ssl.SSLContext | None = None
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None

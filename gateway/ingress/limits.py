@@ -12,6 +12,7 @@ class EndpointLimits:
     backlog: int = 128  # connections that the kernel holds before we accept them
     handshake_s: float = 5.0  # for TLS
     linger_s: float = 2.0  # for a farewell to be read, then the socket is cut
+    read_bytes: int = 16_384  # taken from a socket at once: one TLS record, 32 small messages
     write_buffer_bytes: int = 65_536  # a peer that reads more slowly than this fills is dropped
     down_buffer_bytes: int = 32_768  # beyond it a QoS 0 message is not sent: its row is sent again later
     pause_s: float = 5.0  # longer, and paho gives up on an unanswered PINGREQ
