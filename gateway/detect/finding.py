@@ -35,6 +35,8 @@ KINDS: Mapping[str, Kind] = {
     "low_battery": Kind("low", True, False, "The device's battery is low"),
     "device_silent": Kind("medium", True, False, "Nothing is heard from the device"),
     "poor_signal": Kind("medium", True, False, "The signal is too poor to watch"),
+    "channel_failed": Kind("medium", True, True, "A notification could not be delivered"),
+    "ledger_behind": Kind("low", True, False, "Batches wait for the ledger"),
 }
 
 

@@ -14,7 +14,7 @@ class DeviceRow:
     """An enrolment. device: 16 hex digits for life; key: 32 bytes, the current one; link: 4 bytes; name: what people call
     the home; document, statement: the enrolment as anchored; certificate: PEM."""
 
-    id: int
+    row_id: int
     device: str
     key: bytes
     link: bytes
@@ -28,7 +28,7 @@ class DeviceRow:
 
 
 def insert(conn: sqlite3.Connection, row: DeviceRow) -> None:
-    """Keep a new enrolment; one with the same device that was erased or revoked gives way to it. row.id is not used."""
+    """Keep a new enrolment; one with the same device that was erased or revoked gives way to it. row.row_id is not used."""
     conn.execute(
         "INSERT INTO device (device, key, link, state, name, paired_ms, changed_ms, document, statement, certificate)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET key = excluded.key,"
@@ -71,5 +71,5 @@ def set_state(conn: sqlite3.Connection, device: str, state: str, *, now_ms: int)
 
 
 def _row(found: tuple[object, ...]) -> DeviceRow:
-    names = _COLUMNS.split(", ")
+    names = ("row_id", *_COLUMNS.split(", ")[1:])
     return DeviceRow(**dict(zip(names, found, strict=True)))  # type: ignore[arg-type]

@@ -1,0 +1,276 @@
+"""From an arrival to a durable, receipted, watched message: cheap checks, signatures, detectors, one commit, acknowledgement.
+
+One thread runs all of this. Signatures are verified inline, or in a small pool when many wait; a writer thread commits. Nothing
+is acknowledged, receipted, or shown before its commit. wire.md, "Admission order".
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Protocol
+
+from gateway.admission import SUCCESS, Entrant, Member, Refusal, admit, answer_for, counted
+from gateway.batch import Batch
+from gateway.directory import Directory
+from gateway.ingress.arrival import Arrival
+from gateway.verifying import Verifying
+from protocol import content, message, topics
+from protocol.errors import BadSignature, ProtocolError
+
+COMMIT_ROWS = 500  # wire.md: commit at 500 rows or after 20 ms
+COMMIT_AFTER_S = 0.020
+TURN_MESSAGES = 64  # handled before sockets get their turn again
+QUEUE_MAX = (
+    4096  # messages that wait for verification; beyond it data is answered "quota: keep it", alarms are still taken
+)
+CONFLICT_KEPT_MAX = 64  # conflicting messages of one device kept as evidence in one run; more are counted only
+ALARM_IDS_MAX = 256  # alarm ids and kinds remembered per device for coalescing; older ones count as new
+COALESCE_MS = 60_000  # beyond its bucket, an alarm of a kind that was heard within this time says nothing new
+
+
+class Ward(Protocol):
+    """Watches contents: what the intake asks of it."""
+
+    def look(
+        self, member: Member, seen: content.Content, *, received_ms: int, source: tuple[int, int, int], batch: Batch
+    ) -> bool:
+        """Put what the content means into the batch; True when it raises an alarm, which commits at once."""
+
+
+class Committer(Protocol):
+    """Commits batches: what the intake asks of it."""
+
+    healthy: bool
+
+    def commit(self, batch: Batch) -> None:
+        """Write the batch, then acknowledge it; never called again before `free`."""
+
+    @property
+    def free(self) -> bool:
+        """Whether no commit is under way."""
+
+
+class Intake:
+    """The gateway's Sink: takes arrivals on the event loop. count: adds to a refusal's counter; drop: ends a device's
+    connections; look_up: SHA-256 of the stored message at a position, or None."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        ward: Ward,
+        committer: Committer,
+        look_up: Callable[[int, message.Position], bytes | None],
+        count: Callable[[str], None],
+        drop: Callable[[str], None],
+        answered: Callable[[Member, content.State], None],
+        loop: asyncio.AbstractEventLoop,
+        pool: Executor | None,
+    ) -> None:
+        self._directory, self._ward, self._committer = directory, ward, committer
+        self._look_up, self._count, self._drop, self._answered = look_up, count, drop, answered
+        self._loop = loop
+        self._verifying = Verifying(pool, self._job_done)
+        self._inbox: deque[tuple[Arrival, Entrant]] = deque()
+        self._woken = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._conflicts: dict[str, int] = {}
+        self._alarms: dict[str, dict[bytes | str, int]] = {}  # when each alarm id and kind was last heard, by device
+        self.batch = Batch()
+
+    # -- Sink --------------------------------------------------------------------------------------------------------
+
+    def device_of(self, public_key: bytes) -> str | None:
+        """The device whose active key this is."""
+        return self._directory.device_of(public_key)
+
+    def device_known(self, device: str) -> bool:
+        """Whether `device` may connect."""
+        return self._directory.welcome(device)
+
+    def arrived(self, arrival: Arrival) -> None:
+        """Take one message through the cheap checks and queue it."""
+        member = self._directory.members.get(arrival.device)
+        try:
+            if member is None:
+                raise Refusal("device_unknown", "not enrolled here")
+            lane = self._directory.lanes.get(arrival.topic)
+            if lane is None or not arrival.topic.startswith(f"vigil/1/{arrival.device}/"):
+                raise Refusal("topic_not_yours", "another device's topic")
+            entrant = admit(member, lane=lane, topic=arrival.topic, raw=arrival.payload, now_ms=arrival.received_ms)
+            if entrant.taken and self._known(entrant):
+                self._again(arrival, entrant)
+                return
+            if lane != topics.ALARM and len(self._inbox) + len(self._verifying) >= QUEUE_MAX:
+                raise Refusal("queue_full", "the gateway is behind; keep it")
+        except ProtocolError as error:
+            self._refuse(arrival, error)
+            return
+        if lane == topics.ALARM:  # it overtakes whatever waits
+            self._judge(arrival, entrant, self._verifying.now(entrant))
+            return
+        self._inbox.append((arrival, entrant))
+        self._wake()
+
+    # -- turns -------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._turn)
+
+    def _job_done(self) -> None:
+        """Called in a thread of the pool."""
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _turn(self) -> None:
+        """Verify and judge some of what waits, then let the sockets have their turn."""
+        self._woken = False
+        for (arrival, entrant), good in self._verifying.turn(self._inbox, TURN_MESSAGES):
+            self._judge(arrival, entrant, good)
+        if self._verifying.pressing(self._inbox):
+            self._wake()
+
+    def _judge(self, arrival: Arrival, entrant: Entrant, good: bool) -> None:
+        """What comes after the signature."""
+        member, seen = entrant.member, entrant.message
+        try:
+            if not good:
+                if member.bad_signature(arrival.received_ms):
+                    self._count("device_quarantined")
+                    self._drop(member.device)
+                raise BadSignature("signature_bad", "the signature does not hold")
+            if seen.position.lane == topics.STATE:
+                self._state(arrival, entrant)
+                return
+            if self._conflicting(arrival, entrant):
+                return
+            opened, found = self._open(entrant)
+            if self._says_nothing_new(member, found, arrival.received_ms) and entrant.excess:
+                raise Refusal("alarm_coalesced", "it says nothing new", final=True)
+        except ProtocolError as error:
+            self._refuse(arrival, error)
+            if isinstance(error, Refusal) and error.final:
+                self.batch.refused(entrant, counted(error.code))
+                self._schedule(now=False)
+            return
+        self._take(arrival, entrant, opened, found)
+
+    def _open(self, entrant: Entrant) -> tuple[message.Opened, content.Content]:
+        """Decrypt and decode a message whose signature holds; what fails now fails for ever."""
+        member = entrant.member
+        lane = entrant.message.position.lane
+        try:
+            opened = message.open_content(entrant.message, lk=member.lk, link_id=member.link_id)
+            if opened.content_type != content.CONTENT_TYPES[lane]:
+                raise Refusal("content_bad", "another lane's content")
+            return opened, content.decode(opened.content, content_type=opened.content_type)
+        except ProtocolError as error:
+            raise Refusal(counted(error.code), error.detail, final=True) from error
+
+    def _take(self, arrival: Arrival, entrant: Entrant, opened: message.Opened, found: content.Content) -> None:
+        """Into the batch, under the eyes of the detectors."""
+        member, position = entrant.member, entrant.message.position
+        member.pending[position.lane, position.boot, position.seq] = entrant.hash
+        batch = self.batch
+        batch.keep(entrant, arrival, opened)
+        source = (position.lane, position.boot, position.seq)
+        urgent = self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=batch)
+        if type(found) is content.Data and found.gaps:
+            batch.gaps.append((member.row, found.gaps, source))
+        batch.shown.append((member.device, found, arrival.received_ms))
+        self._schedule(now=urgent or position.lane == topics.ALARM)
+
+    def _state(self, arrival: Arrival, entrant: Entrant) -> None:
+        """A heartbeat, a birth or an answer: heard, shown, not kept."""
+        member, position = entrant.member, entrant.message.position
+        _, found = self._open(entrant)
+        member.last_state = (position.boot, position.seq)
+        arrival.answer(SUCCESS)
+        source = (position.lane, position.boot, position.seq)
+        urgent = self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
+        if isinstance(found, content.State):
+            if found.kind == "answer":
+                self._answered(member, found)
+            if member.state == "enrolled":
+                self.batch.activate(member)
+        if self.batch.changed:
+            self._schedule(now=urgent)
+
+    # -- positions that are taken ------------------------------------------------------------------------------------
+
+    def _known(self, entrant: Entrant) -> bool:
+        """Whether the very same message is durable or about to be."""
+        if entrant.again:
+            return True
+        place = entrant.message.position
+        if (place.lane, place.boot, place.seq) in entrant.member.pending:
+            return False
+        return self._look_up(entrant.member.row, place) == entrant.hash
+
+    def _again(self, arrival: Arrival, entrant: Entrant) -> None:
+        """The same message again: acknowledged and receipted again, with the commit that is under way or the next."""
+        self._count("duplicate")
+        self.batch.again(entrant, arrival)
+        self._schedule(now=False)
+
+    def _conflicting(self, arrival: Arrival, entrant: Entrant) -> bool:
+        """True when the position is taken: by the same bytes, or by others, which is evidence of a clone or a lost counter."""
+        member, place = entrant.member, entrant.message.position
+        waiting = member.pending.get((place.lane, place.boot, place.seq))
+        intervals = member.covered.get((place.lane, place.boot))
+        if waiting is None and (intervals is None or place.seq not in intervals):
+            return False
+        stored = waiting if waiting is not None else self._look_up(member.row, place)
+        if stored is None or stored == entrant.hash:
+            self._again(arrival, entrant)
+            return True
+        seen = self._conflicts[member.device] = self._conflicts.get(member.device, 0) + 1
+        kept = seen <= CONFLICT_KEPT_MAX
+        self.batch.conflict(entrant, arrival, kept=kept)
+        self._count("conflict")
+        if place.lane == topics.ALARM:
+            _, found = self._open(entrant)
+            source = (place.lane, place.boot, place.seq)
+            self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
+        self._schedule(now=place.lane == topics.ALARM)
+        return True
+
+    def _says_nothing_new(self, member: Member, found: content.Content, now_ms: int) -> bool:
+        """Whether an alarm repeats an id, or a kind within the last minute. The first of each is never coalesced."""
+        if not isinstance(found, content.Alarm):
+            return False
+        heard = self._alarms.setdefault(member.device, {})
+        repeated = found.id in heard or now_ms - heard.get(found.kind, -COALESCE_MS) < COALESCE_MS
+        heard[found.id] = heard[found.kind] = now_ms
+        while len(heard) > ALARM_IDS_MAX:
+            del heard[next(iter(heard))]
+        return repeated
+
+    # -- the end of a message's way ----------------------------------------------------------------------------------
+
+    def _refuse(self, arrival: Arrival, error: ProtocolError) -> None:
+        self._count(counted(error.code))
+        arrival.answer(answer_for(counted(error.code)))
+
+    def _schedule(self, *, now: bool) -> None:
+        """Commit at once, when the batch is full, or a moment from now."""
+        if (now or len(self.batch.rows) >= COMMIT_ROWS) and self._committer.free:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(COMMIT_AFTER_S, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._committer.free:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand the batch to the committer, if there is anything in it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.batch:
+            batch, self.batch = self.batch, Batch()
+            self._committer.commit(batch)

@@ -1,0 +1,53 @@
+"""The gateway's settings: one frozen value, made once. deploy/vigil.example.toml explains each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """[gateway] of the settings file. Ports: 0 = any free one; empty texts and paths: not used."""
+
+    state: Path = Path("gateway")
+    """Folder of keys and databases."""
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: int = 8883
+    """Where devices connect."""
+    mqtt_address: str = ""
+    """host:port that devices are told; empty: mqtt_host and the bound port."""
+    pair_host: str = "127.0.0.1"
+    pair_port: int = 8444
+    """Where devices are paired, over HTTPS."""
+    pair_address: str = ""
+    """host:port in pairing codes; empty: pair_host and pair_port."""
+    page_host: str = "127.0.0.1"
+    page_port: int = 8443
+    """The caregivers' page; loopback only."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9101
+    plain_port: int = -1
+    """A listener without TLS for benchmarks, on loopback; -1: none."""
+    verify_threads: int = 2
+    """Threads for signatures when many messages wait; 0: none."""
+    data_rate_per_s: float = 50.0
+    data_burst: float = 500.0
+    alarm_rate_per_s: float = 1.0
+    alarm_burst: float = 10.0
+    """Token buckets of each device."""
+    keep_values_days: float = 30.0
+    """How long decoded readings are kept for curves."""
+    ledger_url: str = ""
+    """The ledger's address; empty: batches wait."""
+    trust: str = ""
+    """File with the ledger's keys; without it the ledger's answers are not checked and evidence cannot be exported."""
+    admission: str = ""
+    """File with the registry's admission of this gateway's key."""
+    anchor_every_s: float = 60.0
+    webhook_first: str = ""
+    webhook_second: str = ""
+    """Addresses that alerts are posted to, at once and when nobody acknowledges."""
+    escalate_after_s: float = 60.0
+    ends_after_s: float = 240.0
+    """When the second step begins, and when the policy ends after it."""
+    demo: bool = False
+    """Simulated data raises alarms."""

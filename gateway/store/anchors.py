@@ -1,0 +1,165 @@
+"""Rows of batches, and of statements on their way to the ledger."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from gateway.anchor import Made, Stored, make
+from protocol import statement, topics
+from protocol.errors import NotFound
+from protocol.keys import SigningKey
+
+RANKS = {"admission": 0, "enrolment": 1, "anchor": 2}  # the ledger refuses an anchor before its gateway's admission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A statement that waits for the ledger. digest: SHA-256 of it."""
+
+    digest: bytes
+    kind: str
+    statement: bytes
+    made_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A message's place in its batch. batch: everything in it, in order."""
+
+    row_id: int
+    raw: bytes
+    device: str
+    lane: int
+    boot: int
+    seq: int
+    index: int
+    batch: tuple[Stored, ...]
+    document: bytes
+    statement: bytes
+
+
+def anchor(conn: sqlite3.Connection, key: SigningKey, *, begun_ms: int, now_ms: int) -> Made:
+    """Make the next batch of everything that is in none, and queue its statement, in the caller's transaction."""
+    last = conn.execute("SELECT n, last, document FROM anchor ORDER BY n DESC LIMIT 1").fetchone()
+    after = 0 if last is None else last[1]
+    rows = conn.execute(
+        "SELECT m.id, d.device, m.lane, m.received_ms, m.hash FROM message m JOIN device d ON d.id = m.device"
+        " WHERE m.id > ? ORDER BY m.id",
+        (after,),
+    ).fetchall()
+    batch = [Stored(topic=topics.up(row[1], row[2]), received_ms=row[3], digest=row[4]) for row in rows]
+    made = make(key, batch, last=None if last is None else last[2], begun_ms=begun_ms, now_ms=now_ms)
+    digest = statement.entry(made.statement)
+    conn.execute(
+        "INSERT INTO anchor (n, first, last, size, from_ms, to_ms, document, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            made.anchor.n,
+            rows[0][0] if rows else after + 1,
+            rows[-1][0] if rows else after,
+            len(batch),
+            made.anchor.from_ms,
+            made.anchor.to_ms,
+            made.document,
+            digest,
+        ),
+    )
+    queue(conn, "anchor", made.statement, now_ms=now_ms)
+    return made
+
+
+def queue(conn: sqlite3.Connection, kind: str, raw: bytes, *, now_ms: int) -> None:
+    """Queue a statement for the ledger; the same again changes nothing."""
+    conn.execute(
+        "INSERT OR IGNORE INTO submission (digest, rank, kind, statement, made_ms) VALUES (?, ?, ?, ?, ?)",
+        (statement.entry(raw), RANKS[kind], kind, raw, now_ms),
+    )
+
+
+def waiting(conn: sqlite3.Connection, *, most: int) -> list[Submission]:
+    """Statements that the ledger has not answered, in the order to send them."""
+    rows = conn.execute(
+        "SELECT digest, kind, statement, made_ms FROM submission WHERE done_ms IS NULL ORDER BY rank, made_ms, rowid LIMIT ?",
+        (most,),
+    )
+    return [Submission(digest=row[0], kind=row[1], statement=row[2], made_ms=row[3]) for row in rows]
+
+
+def backlog(conn: sqlite3.Connection) -> tuple[int, int | None]:
+    """(statements that wait, when the oldest was made)."""
+    count, oldest = conn.execute("SELECT COUNT(*), MIN(made_ms) FROM submission WHERE done_ms IS NULL").fetchone()
+    return int(count), oldest
+
+
+def registered(
+    conn: sqlite3.Connection, digest: bytes, *, entry_id: str, index: int, size: int, receipt: bytes, now_ms: int
+) -> None:
+    """The ledger holds the statement. size: of its tree by the receipt."""
+    conn.execute(
+        "UPDATE submission SET entry_id = ?, idx = ?, size = ?, receipt = ?, done_ms = ? WHERE digest = ?",
+        (entry_id, index, size, receipt, now_ms, digest),
+    )
+
+
+def refused(conn: sqlite3.Connection, digest: bytes, *, code: str, now_ms: int) -> None:
+    """The ledger will not take the statement."""
+    conn.execute("UPDATE submission SET refused = ?, done_ms = ? WHERE digest = ?", (code, now_ms, digest))
+
+
+def logged(conn: sqlite3.Connection, digest: bytes) -> tuple[bytes, int]:
+    """(statement, index in the log) of a registered one. Raises NotFound: not_logged."""
+    row = conn.execute("SELECT statement, idx FROM submission WHERE digest = ?", (digest,)).fetchone()
+    if row is None or row[1] is None:
+        raise NotFound("not_logged", "the ledger does not hold this yet; wait for the next batch and try again")
+    return bytes(row[0]), int(row[1])
+
+
+def admission(conn: sqlite3.Connection) -> bytes:
+    """SHA-256 of the registered admission of this gateway. Raises NotFound: not_logged."""
+    row = conn.execute(
+        "SELECT digest FROM submission WHERE kind = 'admission' AND idx IS NOT NULL ORDER BY idx DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        raise NotFound("not_logged", "the ledger does not hold this gateway's admission")
+    return bytes(row[0])
+
+
+def place(conn: sqlite3.Connection, device: str, lane: int, boot: int, seq: int) -> Place:
+    """Where a message stands. Raises NotFound: message_unknown, not_anchored."""
+    row = conn.execute(
+        "SELECT m.id, m.raw FROM message m JOIN device d ON d.id = m.device"
+        " WHERE d.device = ? AND m.lane = ? AND m.boot = ? AND m.seq = ?",
+        (device, lane, boot, seq),
+    ).fetchone()
+    if row is None:
+        raise NotFound("message_unknown", f"there is no message {device}/{topics.LANE_NAMES[lane]}/{boot}/{seq}")
+    found = conn.execute(
+        "SELECT first, last, document, digest FROM anchor WHERE first <= ? AND last >= ?", (row[0], row[0])
+    ).fetchone()
+    if found is None:
+        raise NotFound("not_anchored", "the message is in no batch yet; wait for the next one and try again")
+    first, last, document, digest = found
+    rows = conn.execute(
+        "SELECT m.id, d.device, m.lane, m.received_ms, m.hash FROM message m JOIN device d ON d.id = m.device"
+        " WHERE m.id BETWEEN ? AND ? ORDER BY m.id",
+        (first, last),
+    ).fetchall()
+    return Place(
+        row_id=row[0],
+        raw=row[1],
+        device=device,
+        lane=lane,
+        boot=boot,
+        seq=seq,
+        index=[each[0] for each in rows].index(row[0]),
+        batch=tuple(Stored(topic=topics.up(r[1], r[2]), received_ms=r[3], digest=r[4]) for r in rows),
+        document=document,
+        statement=logged(conn, digest)[0],
+    )
+
+
+def anchored(conn: sqlite3.Connection) -> tuple[int, int]:
+    """(messages in batches that the ledger holds, size of its tree by the newest receipt)."""
+    messages = conn.execute(
+        "SELECT COALESCE(SUM(a.size), 0) FROM anchor a JOIN submission s ON s.digest = a.digest WHERE s.idx IS NOT NULL"
+    ).fetchone()[0]
+    size = conn.execute("SELECT COALESCE(MAX(size), 0) FROM submission").fetchone()[0]
+    return int(messages), int(size)
