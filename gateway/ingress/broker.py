@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -49,7 +50,7 @@ class Broker:
         self._lock = threading.Lock()
         self._epoch = 0
         self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             client_id,
             protocol=paho.MQTTv5,
             manual_ack=True,
@@ -66,7 +67,7 @@ class Broker:
         self._loop = asyncio.get_running_loop()
         if ssl_context is not None:
             self._client.tls_set_context(ssl_context)
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         properties.MaximumPacketSize = PACKET_BYTES_MAX["data"]
