@@ -1,0 +1,38 @@
+"""Settings of the ledger: the table `[ledger]` of the settings file, `VIGIL_LEDGER_*`, and flags."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol import config
+from protocol.errors import ConfigError
+
+TABLE = "ledger"
+PORT_MAX = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """state: the ledger's folder; origin: its name for the first run, later empty or the same; port 0: any free one.
+
+    metrics_host, metrics_port: counters and health, apart from what the world may see.
+    """
+
+    state: Path = Path("ledger")
+    host: str = "127.0.0.1"
+    port: int = 8090
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9103
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("port", "metrics_port"):
+            if not 0 <= getattr(self, name) <= PORT_MAX:
+                raise ConfigError("settings_bad_value", f"{name} must be between 0 and {PORT_MAX}")
+
+
+def read(
+    *, text: str = "", env: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+) -> Settings:
+    """The settings from the text of a file, the environment and flags, the last one winning. Raises ConfigError."""
+    return config.resolve(Settings, TABLE, text=text, env=env, flags=flags)
