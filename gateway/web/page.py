@@ -102,11 +102,11 @@ _ALARM = Template("""
 <span class="mark" data-field="mark" aria-hidden="true">$mark</span>
 <div class="what">
 <p class="text" data-field="text">$text</p>
-<p class="about"><span class="priority" data-field="label">$label</span>
-<span data-field="home">$home</span>
+<p class="about"><span data-field="home">$home</span>
 <span class="badge" data-field="simulated"$simulated_hidden>Simulated</span>
 <span class="since">since <time data-field="onset" datetime="$onset_iso">$onset</time></span>
-<span class="since" data-field="age">$age</span></p>
+<span class="since" data-field="age">$age</span>
+<span class="priority" data-field="label">$label</span></p>
 <p class="by" data-field="by"$by_hidden>$by</p>
 </div>
 <form method="post" action="/alerts/$address/acknowledge"$form_hidden>
@@ -147,7 +147,7 @@ def shown_alert(alert: Fields, names: Mapping[str, str]) -> dict[str, object]:
         "text": text,
         "home": names.get(device, device),
         "mark": MARKS[priority].replace("*", "!") if technical else MARKS[priority],
-        "label": f"{priority.capitalize()}, {'technical' if technical else 'physiological'}",
+        "label": f"{priority.capitalize()} priority{', technical' if technical else ''}",
     }
 
 

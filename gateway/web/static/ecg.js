@@ -6,6 +6,7 @@
 const PX_PER_MM = 96 / 25.4; // CSS's own millimetre; a screen's real one is not known to a page
 const MM_PER_S = 25;
 const GAP_PX = 14; // empty before the pen
+const TOP_PX = 22; // the caption's
 const GAINS = [20, 10, 5, 2.5]; // mm/mV, the usual ones
 const FRAME_MS = 30; // some 33 frames a second are smooth at this speed
 const MARGIN_MS = 350; // a stretch may come this much later than expected before the pen has to wait
@@ -83,7 +84,7 @@ export class Sweep {
     lately.sort((a, b) => a - b);
     const low = lately[Math.floor(lately.length * 0.002)];
     const high = lately[Math.ceil(lately.length * 0.998) - 1];
-    const usableMm = (this.height / PX_PER_MM) * 0.9;
+    const usableMm = ((this.height - TOP_PX) / PX_PER_MM) * 0.9;
     if (this.kind === "ecg") {
       this.gain = GAINS.filter((gain) => gain <= 10).find((gain) => (high - low) * gain <= usableMm) ?? GAINS.at(-1);
       this.middle = (high + low) / 2;
@@ -151,7 +152,7 @@ export class Sweep {
   }
 
   y(value) {
-    return this.height / 2 - (value - this.middle) * this.gain * PX_PER_MM;
+    return (this.height + TOP_PX) / 2 - (value - this.middle) * this.gain * PX_PER_MM;
   }
 
   /** Clear what lies between two times, and the gap after them. */
