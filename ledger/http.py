@@ -1,0 +1,180 @@
+"""The ledger's face: SCRAPI for statements and receipts, tlog-tiles for everyone who checks the whole log."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ledger.engine import Engine
+from ledger.metrics import Metrics
+from protocol import cbor, statement, tiles
+from protocol.errors import BadSignature, Malformed, NotFound, ProtocolError, Unavailable, VigilError
+
+COSE = "application/cose"
+STATEMENT_TYPES = frozenset({COSE, "application/scitt-statement+cose"})
+RECEIPT_TYPE = "application/scitt-receipt+cose"
+PROBLEM_TYPE = "application/concise-problem-details+cbor"
+THREADS = 8  # registrations at once; they share one commit
+RETRY_AFTER_S = 1
+IMMUTABLE = "public, max-age=31536000, immutable"
+SHORT = "public, max-age=1"
+_OPENAPI = Path(__file__).with_name("openapi.json")
+
+_T = TypeVar("_T")
+TITLES = {
+    400: "Rejected",
+    404: "Not Found",
+    413: "Payload Too Large",
+    415: "Unsupported Media Type",
+    503: "Unavailable",
+}
+
+
+def problem(status: int, code: str, detail: str) -> Response:
+    """Concise problem details with a stable `code` (RFC 9290)."""
+    body = cbor.encode({-1: TITLES.get(status, "Error"), -2: detail, "code": code})
+    headers = {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else None
+    return Response(body, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def _status(error: VigilError) -> int:
+    if isinstance(error, NotFound):
+        return 404
+    return 503 if isinstance(error, Unavailable) else 400
+
+
+class Face:
+    """The routes' common state: an engine, and threads for its blocking calls."""
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        self._engine, self._metrics = engine, metrics
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="vigil-ledger")
+
+    async def _blocking(self, job: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+
+    async def register(self, request: Request) -> Response:
+        """POST /entries: the statement's receipt, 201 when it is new and 200 when it was there."""
+        media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if media not in STATEMENT_TYPES:
+            return problem(415, "media_type", f"send a signed statement as {COSE}")
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > statement.SIZE_MAX:
+                return problem(413, "statement_size", f"a statement has at most {statement.SIZE_MAX} bytes")
+        raw = bytes(body)
+        try:
+            found = await self._blocking(lambda: self._engine.register(raw))
+        except (ProtocolError, BadSignature, Malformed) as error:
+            self._metrics.refused(error.code)
+            raise
+        if found.new:
+            self._metrics.entries.inc()
+        return Response(
+            found.receipt,
+            status_code=201 if found.new else 200,
+            media_type=RECEIPT_TYPE,
+            headers={"location": f"/entries/{found.entry_id}"},
+        )
+
+    async def entry(self, request: Request) -> Response:
+        """GET /entries/{id}: its receipt for the newest tree."""
+        name = request.path_params["entry_id"]
+        found = await self._blocking(lambda: self._engine.receipt(self._engine.find(name)))
+        return Response(
+            found, media_type=RECEIPT_TYPE, headers={"location": f"/entries/{name}", "cache-control": SHORT}
+        )
+
+    async def keys(self, _: Request) -> Response:
+        """GET /.well-known/scitt-keys: the COSE key set."""
+        return Response(self._engine.keys(), media_type="application/cbor", headers={"cache-control": SHORT})
+
+    async def key(self, request: Request) -> Response:
+        """GET /.well-known/scitt-keys/{kid}: one COSE key."""
+        name = request.path_params["kid"]
+        try:
+            kid = base64.urlsafe_b64decode(f"{name}{'=' * (-len(name) % 4)}")
+        except ValueError as error:
+            raise NotFound("key_unknown", "a key is named by its thumbprint in base64url") from error
+        return Response(self._engine.key(kid), media_type="application/cbor")
+
+    async def checkpoint(self, _: Request) -> Response:
+        """GET /checkpoint: the newest signed note."""
+        note = await self._blocking(self._engine.checkpoint)
+        return Response(note, media_type="text/plain; charset=utf-8", headers={"cache-control": SHORT})
+
+    async def tile(self, request: Request) -> Response:
+        """GET /tile/...: hashes, or entries."""
+        wanted = tiles.Tile.from_path(f"tile/{request.path_params['path']}")
+        job = self._engine.tile if wanted.level is not None else self._engine.entries
+        body = await self._blocking(lambda: job(wanted))
+        return Response(body, media_type="application/octet-stream", headers={"cache-control": IMMUTABLE})
+
+    async def openapi(self, _: Request) -> Response:
+        """GET /openapi.json: this interface."""
+        return JSONResponse(json.loads(_OPENAPI.read_text()))
+
+    def timed(
+        self, route: str, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """`handler` with its duration observed and its errors as problem details."""
+
+        async def answer(request: Request) -> Response:
+            with self._metrics.request_seconds.labels(route).time():
+                try:
+                    return await handler(request)
+                except ClientDisconnect:
+                    return Response(status_code=400)
+                except VigilError as error:
+                    status = 404 if error.code == "tile_path" else _status(error)
+                    return problem(status, error.code, error.detail)
+
+        return answer
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return problem(status, f"http_{status}", "no such resource" if status == 404 else "not possible here")
+
+
+def app(engine: Engine, metrics: Metrics) -> Starlette:
+    """The public interface of a log."""
+    face = Face(engine, metrics)
+    routes = [
+        ("/entries", "register", face.register, ["POST"]),
+        ("/entries/{entry_id}", "entry", face.entry, ["GET"]),
+        ("/.well-known/scitt-keys", "keys", face.keys, ["GET"]),
+        ("/.well-known/scitt-keys/{kid}", "key", face.key, ["GET"]),
+        ("/checkpoint", "checkpoint", face.checkpoint, ["GET"]),
+        ("/tile/{path:path}", "tile", face.tile, ["GET"]),
+        ("/openapi.json", "openapi", face.openapi, ["GET"]),
+    ]
+    return Starlette(
+        routes=[Route(path, face.timed(name, handler), methods=methods) for path, name, handler, methods in routes],
+        exception_handlers={HTTPException: _http_problem},
+    )
+
+
+def metrics_app(engine: Engine, metrics: Metrics) -> Starlette:
+    """/metrics and /healthz, on a port of their own."""
+
+    async def exposition(_: Request) -> Response:
+        metrics.tree_size.set(engine.size)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"ok": True, "tree_size": engine.size, "origin": engine.origin})
+
+    return Starlette(routes=[Route("/metrics", exposition), Route("/healthz", healthz)])
