@@ -142,8 +142,6 @@ class Engine:
         """A receipt for the newest checkpoint. Raises NotFound: entry_unknown; Unavailable: receipt_too_early."""
         seen = self._published
         self._check(index, seen)
-        if seen.size < 2:
-            raise Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
         return self._receipt(index, seen)
 
     def find(self, entry_id: str) -> int:
@@ -273,6 +271,8 @@ class Engine:
         return notes.Note(text=text, lines=(notes.sign(text, name=self.origin, key=self._key),)).whole()
 
     def _receipt(self, index: int, seen: _Published) -> bytes:
+        if seen.size < 2:
+            raise Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
         with self._reading:
             path = merkle.inclusion_path(self._reader.node, index, seen.size)
         return receipt.issue(
