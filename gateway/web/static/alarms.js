@@ -87,7 +87,7 @@ export class Alarms {
     const focused = form.contains(document.activeElement);
     form.hidden = done;
     const button = form.querySelector("button");
-    button.disabled = false;
+    button.ariaDisabled = "false";
     put(button, "Acknowledge");
     button.setAttribute("aria-label", `Acknowledge: ${alert.text}, ${this.home(alert)}`);
     if (done && focused) this.focusNext();
@@ -134,7 +134,8 @@ export class Alarms {
     const form = event.target;
     const element = form.closest("[data-alert]");
     const button = form.querySelector("button");
-    button.disabled = true;
+    if (button.ariaDisabled === "true") return; // on its way. A button that is really disabled would lose the focus.
+    button.ariaDisabled = "true";
     put(button, "Sending…");
     try {
       const answer = await fetch(form.action, {
@@ -155,8 +156,7 @@ export class Alarms {
       put(by, `Not acknowledged: ${why}`);
       put(this.cried, `Not acknowledged: ${why}`);
       put(button, "Try again");
-      button.disabled = false;
-      button.focus();
+      button.ariaDisabled = "false";
     }
   }
 

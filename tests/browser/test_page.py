@@ -1,0 +1,287 @@
+"""The caregiver page in a real browser: what a person sees, presses and hears of."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.support.pages import DEVICE, OTHER, Running, alert, running, wall_ms
+
+pytestmark = pytest.mark.browser
+PATIENCE_S = 10
+
+# What is on the ECG canvas of the first home: painted pixels, and a sum that changes as they do.
+PAINTED = """
+const canvas = document.querySelector('[data-stream=ecg] canvas');
+const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+let painted = 0, sum = 0;
+for (let index = 3; index < pixels.length; index += 4)
+  if (pixels[index] > 100) { painted += 1; sum = (sum * 31 + index) % 1000003; }
+return [painted, sum, canvas.width];
+"""
+# Contrast of every text with the ground that it stands on, as WCAG 2 counts it; what is below 4.5 is returned.
+FAINT = """
+const light = ([r, g, b]) => [r, g, b].map((part) => (part /= 255) <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+const numbers = (colour) => (colour.match(/[\\d.]+/g) || []).map(Number);
+const faint = [];
+for (const element of document.querySelectorAll('body *')) {
+  const text = [...element.childNodes].filter((node) => node.nodeType === 3 && node.data.trim());
+  if (!text.length || !element.checkVisibility() || element.closest('.hidden, .skip, noscript, .mark')) continue;
+  let ground = element;
+  while (ground && (numbers(getComputedStyle(ground).backgroundColor)[3] ?? 1) === 0) ground = ground.parentElement;
+  const [a, b] = [element, ground || document.documentElement]
+    .map((found, index) => light(numbers(index ? getComputedStyle(found).backgroundColor : getComputedStyle(found).color)));
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (ratio < 4.5) faint.push([element.textContent.trim().slice(0, 40), Number(ratio.toFixed(2))]);
+}
+return faint;
+"""
+
+
+def missing(reason: str) -> None:
+    """Skip, or fail where everything has to be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def page() -> Iterator[Running]:
+    with running() as found:
+        yield found
+
+
+def opened() -> webdriver.Chrome:
+    """A browser without a window."""
+    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or chromedriver is None:
+        missing("no browser: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(chromium)
+    options.add_argument("--headless=new")
+    options.add_argument("--window-size=1280,1100")
+    options.add_argument("--disable-background-networking")
+    options.add_argument("--disable-dev-shm-usage")  # containers have a small /dev/shm
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # the sandbox refuses to run as root
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[webdriver.Chrome]:
+    driver = opened()
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def browser(chrome: webdriver.Chrome, page: Running) -> Iterator[webdriver.Chrome]:
+    """A browser that shows the page; at the end nothing was complained of and nobody else was asked."""
+    chrome.get_log("browser"), chrome.get_log("performance")
+    chrome.get(page.address)
+    yield chrome
+    chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    complaints = [entry["message"] for entry in chrome.get_log("browser")]
+    asked = {urlsplit(address).netloc for address in requested(chrome)}
+    chrome.get("about:blank")
+    assert not [line for line in complaints if "getImageData" not in line], "only this test reads pixels back"
+    assert asked <= {urlsplit(page.address).netloc}, "the page asks this server only"
+
+
+def requested(chrome: webdriver.Chrome) -> list[str]:
+    """Every address that the page asked for over a network."""
+    found = []
+    for entry in chrome.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            found.append(message["params"]["request"]["url"])
+    return [address for address in found if address.startswith(("http", "ws"))]
+
+
+def until(browser: webdriver.Chrome, what: Callable[[], object]) -> None:
+    """Wait until something is so; an element that was just replaced is looked at again."""
+    again = (NoSuchElementException, StaleElementReferenceException)
+    WebDriverWait(browser, PATIENCE_S, poll_frequency=0.1, ignored_exceptions=again).until(lambda _: what())
+
+
+def shown(browser: webdriver.Chrome, alert_id: str) -> WebElement:
+    """The alarm, once it is on the page."""
+    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, f'[data-alert="{alert_id}"]'))
+    return browser.find_element(By.CSS_SELECTOR, f'[data-alert="{alert_id}"]')
+
+
+def acknowledged(browser: webdriver.Chrome, alert_id: str) -> bool:
+    """Whether the page says so."""
+    found = browser.find_element(By.CSS_SELECTOR, f'[data-alert="{alert_id}"]')
+    return found.get_attribute("data-acknowledged") == "true" and "Acknowledged at" in found.text
+
+
+def live(browser: webdriver.Chrome) -> None:
+    """Wait until the stream is heard."""
+    until(browser, lambda: browser.find_element(By.ID, "link").get_attribute("data-link") == "live")
+
+
+def test_the_ecg_moves(browser: webdriver.Chrome) -> None:
+    until(browser, lambda: browser.execute_script(PAINTED)[0] > 300)
+    seen = []
+    for _ in range(5):
+        seen.append(browser.execute_script(PAINTED)[1])
+        time.sleep(0.25)
+    assert len(set(seen)) >= 4, "the trace changes from one look to the next"
+    until(browser, lambda: "10 mm/mV" in browser.find_element(By.CSS_SELECTOR, "[data-stream=ecg] figcaption").text)
+
+
+def test_values_have_an_age_and_turn_stale(browser: webdriver.Chrome, page: Running) -> None:
+    rate = browser.find_element(By.CSS_SELECTOR, f'[data-device="{DEVICE}"] .vital.heart')
+    until(browser, lambda: "72" in rate.text and "now" in rate.text)
+    page.feeding.clear()
+    until(browser, lambda: rate.get_attribute("data-age") == "fresh" and " s" in rate.text)
+    WebDriverWait(browser, 15).until(lambda _: rate.get_attribute("data-age") == "stale")
+    assert "stale, 1" in rate.text and "72" in rate.text
+    quiet = browser.find_element(By.CSS_SELECTOR, f'[data-device="{DEVICE}"] [data-stream=ecg]')
+    assert "No signal" in quiet.text
+
+
+def test_a_new_alarm_appears_without_a_reload_and_is_told(browser: webdriver.Chrome, page: Running) -> None:
+    live(browser)
+    browser.execute_script("window.sameDocument = true")
+    page.raise_alert(alert("m1", kind="spo2_low", priority="medium", text="Oxygen saturation low", device=OTHER))
+    shown(browser, "m1")
+    page.raise_alert(alert("h1"))
+    first = shown(browser, "h1")
+    until(browser, lambda: browser.find_element(By.CSS_SELECTOR, ".alarm").get_attribute("data-alert") == "h1")
+    assert "Ada Example" in first.text and "SIMULATED" in first.text and "***" in first.text
+    assert browser.title == "(2) Vigil" and browser.find_element(By.ID, "count").text == "2"
+    assert "Fall" in browser.find_element(By.ID, "cried").get_attribute("textContent")
+    home = browser.find_element(By.CSS_SELECTOR, f'article[data-device="{DEVICE}"]')
+    until(browser, lambda: home.get_attribute("data-alarm") == "high")
+    page.call(page.hub.publish_alert, alert("h1", state="cleared"))
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, '[data-alert="h1"]'))
+    assert browser.execute_script("return window.sameDocument") is True
+
+
+def test_a_click_acknowledges(browser: webdriver.Chrome, page: Running) -> None:
+    live(browser)
+    page.raise_alert(alert("c1"))
+    shown(browser, "c1").find_element(By.TAG_NAME, "button").click()
+    until(browser, lambda: acknowledged(browser, "c1"))
+    assert page.desk.kept["c1"]["acknowledged_ms"] is not None
+    assert browser.title == "Vigil" and urlsplit(browser.current_url).path == "/"
+
+
+def test_the_keyboard_acknowledges_and_goes_on_to_the_next(browser: webdriver.Chrome, page: Running) -> None:
+    live(browser)
+    page.raise_alert(alert("k1"))
+    page.raise_alert(alert("k2", priority="low", technical=True, text="The device's battery is low"))
+    shown(browser, "k1"), shown(browser, "k2")
+    for _ in range(6):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        if "Acknowledge: Fall" in (browser.switch_to.active_element.get_attribute("aria-label") or ""):
+            break
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    until(browser, lambda: acknowledged(browser, "k1"))
+    label = browser.switch_to.active_element.get_attribute("aria-label") or ""
+    assert label.startswith("Acknowledge: The device's battery is low")
+    browser.switch_to.active_element.send_keys(Keys.SPACE)
+    until(browser, lambda: acknowledged(browser, "k2"))
+
+
+def test_an_acknowledging_that_fails_is_said_and_can_be_tried_again(browser: webdriver.Chrome, page: Running) -> None:
+    live(browser)
+    page.raise_alert(alert("t1"))
+    button = shown(browser, "t1").find_element(By.TAG_NAME, "button")
+    kept = page.desk.kept.pop("t1")
+    button.click()
+    until(browser, lambda: "Not acknowledged: no alarm has this id" in shown(browser, "t1").text)
+    complaints = [entry["message"] for entry in browser.get_log("browser")]
+    assert len(complaints) == 1 and "404" in complaints[0]
+    page.desk.kept["t1"] = kept
+    assert button.text == "Try again"
+    button.click()
+    until(browser, lambda: acknowledged(browser, "t1"))
+
+
+def test_without_scripts_the_form_acknowledges(browser: webdriver.Chrome, page: Running) -> None:
+    page.raise_alert(alert("n1"))
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get(page.address)
+    assert "Read at" in browser.find_element(By.ID, "link").text
+    shown(browser, "n1").find_element(By.TAG_NAME, "button").click()
+    until(browser, lambda: acknowledged(browser, "n1"))
+    assert page.desk.kept["n1"]["acknowledged_ms"] is not None
+
+
+def test_a_lost_connection_is_said_and_found_again(browser: webdriver.Chrome, page: Running) -> None:
+    live(browser)
+    page.call(page.hub.close)  # the stream ends; the browser comes back by itself
+    until(browser, lambda: browser.find_element(By.ID, "lost").is_displayed())
+    assert "new alarms do not show" in browser.find_element(By.ID, "lost").text
+    live(browser)
+    assert not browser.find_element(By.ID, "lost").is_displayed()
+
+
+def test_a_telephone_shows_everything_without_sideways_scrolling(browser: webdriver.Chrome, page: Running) -> None:
+    page.desk.places[1]["name"] = "A very long name without any place to break it: " + "Wolfeschlegelstein" * 4
+    page.raise_alert(alert("p1", text="Something" * 12))
+    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(page.address)
+    until(browser, lambda: browser.execute_script(PAINTED)[0] > 300)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    button = shown(browser, "p1").find_element(By.TAG_NAME, "button")
+    assert button.size["height"] >= 44 and button.size["width"] > 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_and_it_looks_as_it_should(
+    browser: webdriver.Chrome, page: Running, scheme: str, tmp_path: Path
+) -> None:
+    page.raise_alert(alert("s1"))
+    page.raise_alert(alert("s2", priority="medium", text="Oxygen saturation low", device=OTHER))
+    page.raise_alert(alert("s3", priority="low", technical=True, text="The device's battery is low"))
+    page.raise_alert(alert("s4", acknowledged_ms=wall_ms(), acknowledged_by="the caregiver page"))
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(page.address)
+    until(browser, lambda: browser.execute_script(PAINTED)[0] > 600)
+    assert browser.execute_script(FAINT) == []
+    picture = tmp_path / f"{scheme}.png"
+    assert browser.save_screenshot(str(picture))
+    print(f"screenshot: {picture}")
+
+
+def test_nothing_flashes_for_who_wants_no_motion(browser: webdriver.Chrome, page: Running) -> None:
+    page.raise_alert(alert("f1"))
+    mark = shown(browser, "f1").find_element(By.CSS_SELECTOR, ".mark")
+    assert mark.value_of_css_property("animation-name") == "flash"
+    assert mark.value_of_css_property("animation-duration") == "0.5s", "twice a second"
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    assert mark.value_of_css_property("animation-name") == "none"
+
+
+def test_sound_is_off_until_it_is_asked_for(browser: webdriver.Chrome) -> None:
+    button = browser.find_element(By.ID, "sound")
+    until(browser, button.is_displayed)
+    assert button.text.endswith("Sound is off")
+    button.click()
+    until(browser, lambda: button.text.endswith("Sound is on") and button.get_attribute("aria-pressed") == "true")
+    button.click()
+    until(browser, lambda: button.text.endswith("Sound is off"))
