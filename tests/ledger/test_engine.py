@@ -104,13 +104,13 @@ def test_a_transparent_statement_is_the_statement_again(tmp_path: Path) -> None:
 
 def test_what_is_refused_leaves_no_trace(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path) as engine:
-        before = engine.checkpoint()
+        before, good = engine.checkpoint(), ledgers.admission(tmp_path)
         wrong: list[tuple[bytes, type[ProtocolError], str]] = [
             (b"", Malformed, "cose_tag"),
             (ledgers.anchor(1), Refused, "issuer_unknown"),
             (ledgers.anchor(1, sub="Mrs Smith"), Refused, "issuer_unknown"),
             (ledgers.anchor(1, preimage_content_type="text/plain"), Refused, "content_type_not_allowed"),
-            (ledgers.admission(tmp_path)[:-1] + b"\x00", BadSignature, "signature_bad"),
+            (good[:-1] + bytes((good[-1] ^ 1,)), BadSignature, "signature_bad"),
         ]
         for raw, kind, code in wrong:
             with pytest.raises(kind) as refused:
