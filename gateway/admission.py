@@ -146,7 +146,7 @@ def admit(member: Member, *, lane: int, topic: str, raw: bytes, now_ms: int) -> 
     """The checks before the signature. Raises Refusal and Malformed."""
     if len(raw) > message.SIZE_MAX[lane]:
         raise Refusal("message_size", f"{len(raw)} bytes")
-    if member.state not in TAKEN:
+    if member.state not in TAKEN and not (member.state == "erasing" and lane == topics.STATE):
         raise Refusal(f"device_{member.state}", "this device's messages are not taken now")
     excess = False
     if lane == topics.ALARM:

@@ -1,5 +1,6 @@
 """What one commit writes, and what is said to whom once it is durable."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from gateway.admission import MALFORMED, SUCCESS, Entrant, Member
@@ -30,6 +31,7 @@ class Batch:
     activated: list[Member] = field(default_factory=list)
     urgent_ms: list[int] = field(default_factory=list)
     receipts: Receipts = field(default_factory=Receipts)
+    waiters: list["asyncio.Future[None]"] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.answers or self.receipts or self.changed or self.conflicts)

@@ -99,6 +99,9 @@ class Committing:
         self._receipt(batch)
         self._show(batch)
         self._keep_values(batch)
+        for waiter in batch.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         self._busy = None
         self.idle.set()
         self.after()
@@ -140,6 +143,9 @@ class Committing:
         for changes in batch.changes:
             for alert in changes.alerts:
                 self._screen.publish_alert(alerts.view(alert))
+            for line in changes.history:
+                if line.event == "raise":
+                    self._metrics.raised(next(alert.kind for alert in changes.alerts if alert.id == line.alert))
         now_ms = self._now_ms()
         for urgent_ms in batch.urgent_ms:
             self._metrics.alarm_latency_seconds.observe(max(0, now_ms - urgent_ms) / 1000)

@@ -10,7 +10,8 @@ from gateway.store.keys import EnrolmentKeys
 from protocol import topics
 from protocol.keys import PublicKey
 
-CONNECTS = frozenset({"enrolled", "active", "quarantined"})  # states whose certificate is let in
+CONNECTS = frozenset({"enrolled", "active", "quarantined", "erasing"})  # states whose certificate is let in
+ERASED_KEY = bytes(32)  # what opens the answer of a device that has erased its link key: nothing is secret in it
 
 
 class Directory:
@@ -30,7 +31,9 @@ class Directory:
         self.secrets = keys.load(secrets)
         found = {row.device: row for row in devices.load(record)}
         changed = {device for device in found.keys() | self.rows.keys() if found.get(device) != self.rows.get(device)}
-        changed |= {device for device in self.members if device not in self.secrets}
+        for device, row in found.items():
+            if row.state == "erasing" and device not in self.secrets:
+                self.secrets = {**self.secrets, device: EnrolmentKeys(lk=ERASED_KEY, store_key=ERASED_KEY)}
         self.rows = found
         fresh = {device for device in found if device in self.secrets and self._differs(found[device])}
         covered = self._covered(record, {found[device].row_id for device in fresh}) if fresh else {}

@@ -74,6 +74,7 @@ class Intake:
         self._verifying = Verifying(pool, self._job_done)
         self._inbox: deque[tuple[Arrival, Entrant]] = deque()
         self._woken = False
+        self._urgent = False
         self._timer: asyncio.TimerHandle | None = None
         self._conflicts: dict[str, int] = {}
         self._alarms: dict[str, dict[bytes | str, int]] = {}  # when each alarm id and kind was last heard, by device
@@ -102,7 +103,7 @@ class Intake:
             if entrant.taken and self._known(entrant):
                 self._again(arrival, entrant)
                 return
-            if lane != topics.ALARM and len(self._inbox) + len(self._verifying) >= QUEUE_MAX:
+            if lane != topics.ALARM and self.waiting >= QUEUE_MAX:
                 raise Refusal("queue_full", "the gateway is behind; keep it")
         except ProtocolError as error:
             self._refuse(arrival, error)
@@ -256,6 +257,7 @@ class Intake:
 
     def _schedule(self, *, now: bool) -> None:
         """Commit at once, when the batch is full, or a moment from now."""
+        self._urgent |= now
         if (now or len(self.batch.rows) >= COMMIT_ROWS) and self._committer.free:
             self.flush()
         elif self._timer is None:
@@ -266,11 +268,30 @@ class Intake:
         if self._committer.free:
             self.flush()
 
+    def soon(self) -> None:
+        """Commit as soon as possible: now, or when the commit under way is done."""
+        self._urgent = True
+        if self._committer.free:
+            self.flush()
+
+    def room(self) -> None:
+        """A commit is done: begin the next one when something is urgent or much has gathered."""
+        if self._urgent or len(self.batch.rows) >= COMMIT_ROWS:
+            self.flush()
+        elif self.batch and self._timer is None:
+            self._timer = self._loop.call_later(COMMIT_AFTER_S, self._due)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for verification."""
+        return len(self._inbox) + len(self._verifying)
+
     def flush(self) -> None:
         """Hand the batch to the committer, if there is anything in it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._urgent = False
         if self.batch:
             batch, self.batch = self.batch, Batch()
             self._committer.commit(batch)

@@ -22,12 +22,14 @@ class Ward:
         self._settings, self._demo = settings, demo
         self._watches: dict[str, Watch] = {}
         self._simulated: dict[str, bool] = {}
+        self.heard: dict[str, int] = {}  # when each device was heard last, Unix ms
 
     def look(self, member: Member, seen: Content, *, received_ms: int, source: Source, batch: Batch) -> bool:
         """Show a content to its watch; True when an alarm goes up, whose batch is then urgent."""
+        self.heard[member.device] = received_ms
+        self._simulated[member.device] = seen.simulated
         if seen.simulated and not self._demo:
             return False
-        self._simulated[member.device] = seen.simulated
         findings = self._watch(member.device).feed(seen, received_ms=received_ms)
         if not findings:
             return False
@@ -62,6 +64,10 @@ class Ward:
         """The enrolment is gone: nobody waits for it any more."""
         self._watches.pop(device, None)
         self._simulated.pop(device, None)
+
+    def simulated(self, device: str) -> bool:
+        """Whether what the device sent last was simulated."""
+        return self._simulated.get(device, False)
 
     def _watch(self, device: str) -> Watch:
         found = self._watches.get(device)

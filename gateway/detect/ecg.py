@@ -139,10 +139,8 @@ class Ecg:
             )
             for number in usable
         ]
-        if fibrillating is not None:
-            holds = {"ventricular_fibrillation": fibrillating}
-        else:
-            holds = conditions(views, self._settings)
+        fibrillation = {"ventricular_fibrillation": fibrillating} if fibrillating is not None else None
+        holds = fibrillation or conditions(views, self._settings)
         unsteady = not holds and not holding and max(view.steady for view in views) < STEADY_MIN
         return self._quality("noise" if unsteady else "", at_ms) + self._tell(holds, at_ms)
 

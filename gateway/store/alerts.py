@@ -73,6 +73,12 @@ def listed(conn: sqlite3.Connection, *, open_only: bool) -> list[Alert]:
     return [_alert(row) for row in rows]
 
 
+def find(conn: sqlite3.Connection, name: str) -> Alert | None:
+    """One alert by its id."""
+    row = conn.execute(f"SELECT {_COLUMNS} FROM alert WHERE id = ?", (name,)).fetchone()
+    return None if row is None else _alert(row)
+
+
 def waiting(conn: sqlite3.Connection, *, now_ms: int, most: int) -> list[Waiting]:
     """Notices whose time has come, oldest first."""
     rows = conn.execute(

@@ -40,13 +40,6 @@ def put(conn: sqlite3.Connection, device: str, lk: bytes, *, now_ms: int) -> Non
     )
 
 
-def erase(conn: sqlite3.Connection, device: str) -> bool:
-    """Destroy an enrolment's keys, in the file and in its log. False when there were none."""
-    gone = conn.execute("DELETE FROM enrolment WHERE device = ?", (device,)).rowcount > 0
-    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return gone
-
-
 def offer(conn: sqlite3.Connection, secret: bytes, *, name: str, expires_ms: int, now_ms: int) -> None:
     """Keep a new offer, and forget those that are over."""
     conn.execute("DELETE FROM offer WHERE expires_ms < ?", (now_ms,))

@@ -74,6 +74,16 @@ def anchors(db: sqlite_utils.Database) -> None:
     db.conn.execute("CREATE INDEX submission_open ON submission(rank, made_ms) WHERE done_ms IS NULL")
 
 
+@RECORD()
+def requests(db: sqlite_utils.Database) -> None:
+    """What people ask of a running gateway."""
+    db.conn.execute(
+        "CREATE TABLE asked (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, argument TEXT NOT NULL, by TEXT NOT NULL,"
+        " made_ms INTEGER NOT NULL, done_ms INTEGER, outcome TEXT)"
+    )
+    db.conn.execute("CREATE INDEX asked_open ON asked(id) WHERE done_ms IS NULL")
+
+
 @VALUES()
 def values(db: sqlite_utils.Database) -> None:
     """Stretches of decoded readings, sealed under the enrolment's store key."""

@@ -30,7 +30,7 @@ class Desk(Protocol):
     """What the page needs of the gateway's records. Errors are `VigilError`s.
 
     A home: device, name, state, simulated, last_ms. An alert: id, device, kind, priority, technical, state, onset_ms,
-    raised_ms, acknowledged_ms, acknowledged_by, simulated, text; optional: open, where its state does not say so.
+    raised_ms, acknowledged_ms, acknowledged_by, simulated, text; optional: cleared_ms, and open, which overrules state.
     """
 
     async def homes(self) -> list[dict[str, object]]:

@@ -15,7 +15,8 @@ from gateway.detect.finding import KINDS
 REFRESH_S = 10  # a browser without scripts loads the page again
 MARKS = {"high": "***", "medium": "**", "low": "*"}  # as patient monitors write priorities, so that colour is not alone
 PRIORITIES = ("high", "medium", "low")
-ENDED = frozenset({"ended", "cleared", "resolved", "closed", "reset"})  # states in which an alarm is no longer open
+ENDED = frozenset({"resolved"})  # states in which an alarm is no longer open
+TOLD = {"escalated": "escalated", "exhausted": "nobody has answered"}  # states that a person has to know of
 
 Fields = Mapping[str, object]
 
@@ -147,7 +148,14 @@ def shown_alert(alert: Fields, names: Mapping[str, str]) -> dict[str, object]:
         "text": text,
         "home": names.get(device, device),
         "mark": MARKS[priority].replace("*", "!") if technical else MARKS[priority],
-        "label": f"{priority.capitalize()} priority{', technical' if technical else ''}",
+        "label": ", ".join(
+            (
+                f"{priority.capitalize()} priority",
+                *(["technical"] if technical else []),
+                *([TOLD[str(alert["state"])]] if alert.get("state") in TOLD else []),
+                *(["no longer the case"] if alert.get("cleared_ms") is not None else []),
+            )
+        ),
     }
 
 

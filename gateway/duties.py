@@ -1,0 +1,234 @@
+"""What a gateway does by the clock: detectors' silence, escalation, batches, the ledger, notices, requests of people, gauges."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING
+
+from gateway import commands
+from gateway.admission import Member
+from gateway.alerts.sender import Channel, Sender
+from gateway.alerts.webhook import Webhook
+from gateway.detect.finding import finding
+from gateway.store import alerts, anchors, devices, values
+from gateway.store.writer import VALUES_FILE
+from gateway.submit import Submitter
+from ledger.client import AsyncClient
+from protocol import command, topics
+from protocol.content import State
+from protocol.errors import Unavailable, VigilError
+
+if TYPE_CHECKING:
+    from gateway.service import Gateway
+
+TICK_S = 0.5
+PRUNE_EVERY_S = 3600.0
+DAY_MS = 86_400_000
+ERASE_GOOD_FOR_MS = 60_000  # a command that is older is made again
+LEDGER_BEHIND_MS = 600_000  # older waiting statements raise a technical alarm
+GATEWAY = "gateway"  # the "device" of alarms about the gateway itself
+
+log = logging.getLogger(__name__)
+
+
+class Duties:
+    """admission: the registry's statement about our key, to be registered first."""
+
+    def __init__(self, gateway: "Gateway", *, admission: bytes | None, now_ms: Callable[[], int]) -> None:
+        self._gateway, self._now_ms = gateway, now_ms
+        self._admission = admission
+        self._begun_ms = now_ms()
+        self._commands = 0
+        self._asked_ms: dict[str, int] = {}
+        self._backlog: tuple[int, int | None] = (0, None)
+        self._trouble_ms: dict[str, int] = {}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything runs while the block does. A duty that ends with an error is logged and starts again."""
+        gateway = self._gateway
+        jobs: list[tuple[str, Callable[[], Coroutine[object, object, None]]]] = [
+            ("tick", self._tick),
+            ("anchor", self._anchor),
+            ("prune", self._prune),
+        ]
+        async with contextlib.AsyncExitStack() as stack:
+            if gateway.settings.ledger_url and gateway.trust is not None:
+                client = await stack.enter_async_context(AsyncClient(gateway.settings.ledger_url))
+                submitter = Submitter(
+                    writer=gateway.writer, client=client, trust=gateway.trust, now_ms=self._now_ms, rng=random.Random()
+                )
+                jobs.append(("submit", submitter.run))
+            channels = self._channels(stack)
+            sender = Sender(
+                writer=gateway.writer,
+                channels=channels,
+                now_ms=self._now_ms,
+                rng=random.Random(),
+                failed=lambda name: gateway.metrics.outbox_failed.labels(name).inc(),
+                trouble=self._channel_trouble,
+            )
+            jobs.append(("send", sender.run))
+            tasks = [asyncio.create_task(_forever(name, job), name=name) for name, job in jobs]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _channels(self, stack: contextlib.AsyncExitStack) -> Mapping[str, Channel]:
+        settings = self._gateway.settings
+        found: dict[str, Channel] = {}
+        for name, url in (("first", settings.webhook_first), ("second", settings.webhook_second)):
+            if url:
+                webhook = Webhook(url=url, key=self._gateway.keyring.key)
+                stack.push_async_callback(webhook.close)
+                found[name] = webhook
+        return found
+
+    # -- by the clock ------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            gateway = self._gateway
+            active = [device for device, member in gateway.directory.members.items() if member.state == "active"]
+            if gateway.ward.tick(active, now_ms=self._now_ms(), batch=gateway.intake.batch) or gateway.intake.batch:
+                gateway.intake.soon()
+            for asked in commands.waiting(gateway.record):
+                await self._do(asked)
+            for device, member in gateway.directory.members.items():
+                if member.state == "erasing":
+                    self.ask_erase(device)
+            await asyncio.sleep(TICK_S)
+
+    async def _anchor(self) -> None:
+        gateway = self._gateway
+        if self._admission is not None:
+            raw = self._admission
+            await gateway.writer.run(lambda conn: anchors.queue(conn, "admission", raw, now_ms=self._now_ms()))
+        while True:
+            await asyncio.sleep(gateway.settings.anchor_every_s)
+            await self._batch()
+
+    async def _batch(self) -> None:
+        gateway, now_ms = self._gateway, self._now_ms()
+        await gateway.writer.run(
+            lambda conn: anchors.anchor(conn, gateway.keyring.key, begun_ms=self._begun_ms, now_ms=now_ms)
+        )
+        gateway.metrics.anchors.inc()
+        self._backlog = await gateway.writer.run(anchors.backlog)
+        oldest = self._backlog[1]
+        self._technical("ledger_behind", oldest is not None and now_ms - oldest > LEDGER_BEHIND_MS)
+
+    async def _prune(self) -> None:
+        keep_ms = round(self._gateway.settings.keep_values_days * DAY_MS)
+        while True:
+            await self._gateway.writer.run(
+                lambda conn: values.prune(conn, before_ms=self._now_ms() - keep_ms), file=VALUES_FILE
+            )
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+    # -- requests of people ------------------------------------------------------------------------------------------
+
+    async def _do(self, asked: commands.Asked) -> None:
+        gateway = self._gateway
+        outcome = ""
+        try:
+            if asked.kind == "erase":
+                for file, job in commands.erase_steps(asked.argument, now_ms=self._now_ms()):
+                    await gateway.writer.run(job, file=file)
+                gateway.reload()
+            elif asked.kind == "test":
+                await gateway.desk.commit(commands.test_notices(asked.argument, now_ms=self._now_ms()))
+            else:
+                await gateway.desk.commit(commands.answer(gateway.ward.book, asked, now_ms=self._now_ms()))
+        except VigilError as error:
+            outcome = f"{error.code}: {error.detail}"
+        await gateway.writer.run(lambda conn: commands.done(conn, asked.number, outcome, now_ms=self._now_ms()))
+
+    def ask_erase(self, device: str) -> None:
+        """Tell a device to erase its link key, until it says that it has."""
+        now_ms = self._now_ms()
+        if now_ms - self._asked_ms.get(device, 0) < ERASE_GOOD_FOR_MS // 12:
+            return
+        self._asked_ms[device] = now_ms
+        self._commands += 1
+        topic = topics.down_command(device)
+        order = command.Command(
+            n=(self._begun_ms // 1000, self._commands), expires_ms=now_ms + ERASE_GOOD_FOR_MS, kind="erase", args={}
+        )
+        self._gateway.publish(device, topic, command.sign(self._gateway.keyring.key, topic, order))
+
+    def answered(self, member: Member, state: State) -> None:
+        """A device answered a command."""
+        if member.state == "erasing" and state.detail.get("kind") == "erase":
+            gateway, now_ms = self._gateway, self._now_ms()
+
+            async def finish() -> None:
+                await gateway.writer.run(lambda conn: devices.set_state(conn, member.device, "erased", now_ms=now_ms))
+                gateway.reload()
+
+            self._finishing = asyncio.create_task(finish())
+
+    # -- technical alarms --------------------------------------------------------------------------------------------
+
+    def _channel_trouble(self, _: str, failing: bool) -> None:
+        self._technical("channel_failed", failing)
+
+    def _technical(self, kind: str, present: bool) -> None:
+        """Raise or clear an alarm about the gateway itself."""
+        known = self._trouble_ms.get(kind)
+        if present == (known is not None):
+            return
+        now_ms = self._now_ms()
+        if present:
+            self._trouble_ms[kind] = now_ms
+        else:
+            self._trouble_ms.pop(kind, None)
+        found = finding(kind, "raised" if present else "cleared", onset_ms=known or now_ms, at_ms=now_ms, detail={})
+        changes = self._gateway.ward.book.consider(GATEWAY, found, now_ms=now_ms, simulated=False)
+        if changes:
+            self._gateway.intake.batch.changes.append(changes)
+            self._gateway.intake.soon()
+
+    # -- what operators see ------------------------------------------------------------------------------------------
+
+    def health(self) -> tuple[bool, Mapping[str, object]]:
+        """Whether the gateway can do its work, and why not."""
+        return self._gateway.committing.healthy, {
+            "storage": "ok" if self._gateway.committing.healthy else "failing",
+            "waiting_for_ledger": self._backlog[0],
+        }
+
+    def gauges(self) -> None:
+        """Set the gauges that are read on demand."""
+        gateway, metrics, now_ms = self._gateway, self._gateway.metrics, self._now_ms()
+        metrics.queue_messages.set(gateway.intake.waiting)
+        metrics.connections.set(sum(endpoint.open_connections for endpoint in gateway.endpoints))
+        found = gateway.ward.book.open()
+        for priority in ("high", "medium", "low"):
+            metrics.alerts_open.labels(priority).set(sum(alert.priority == priority for alert in found))
+        unanswered = [a.raised_ms for a in found if a.priority == "high" and a.acknowledged_ms is None]
+        metrics.alert_unacknowledged_seconds.set((now_ms - min(unanswered)) / 1000 if unanswered else 0)
+        states = [member.state for member in gateway.directory.members.values()]
+        for state in devices.STATES:
+            metrics.devices.labels(state).set(states.count(state))
+        count, oldest = self._backlog
+        metrics.anchors_pending.set(count)
+        metrics.anchor_age_seconds.set(0 if oldest is None else (now_ms - oldest) / 1000)
+        metrics.outbox_pending.set(alerts.pending(gateway.record))
+        metrics.page_clients.set(gateway.hub.subscribers)
+        metrics.page_dropped.set(gateway.hub.waves_dropped)
+
+
+async def _forever(name: str, job: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a duty; when storage or a peer fails it, run it again a little later."""
+    while True:
+        try:
+            await job()
+        except Unavailable as error:
+            log.error("%s: %s", name, error)
+            await asyncio.sleep(1.0)
