@@ -148,15 +148,18 @@ def shown_alert(alert: Fields, names: Mapping[str, str]) -> dict[str, object]:
         "text": text,
         "home": names.get(device, device),
         "mark": MARKS[priority].replace("*", "!") if technical else MARKS[priority],
-        "label": ", ".join(
-            (
-                f"{priority.capitalize()} priority",
-                *(["technical"] if technical else []),
-                *([TOLD[str(alert["state"])]] if alert.get("state") in TOLD else []),
-                *(["no longer the case"] if alert.get("cleared_ms") is not None else []),
-            )
-        ),
+        "label": _label(alert, priority),
     }
+
+
+def _label(alert: Fields, priority: str) -> str:
+    parts = (
+        f"{priority.capitalize()} priority",
+        "technical" if alert.get("technical") else "",
+        TOLD.get(str(alert.get("state")), ""),
+        "no longer the case" if alert.get("cleared_ms") is not None else "",
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def in_order(alerts: Sequence[Fields]) -> list[Fields]:

@@ -172,7 +172,7 @@ def test_a_new_alarm_appears_without_a_reload_and_is_told(browser: webdriver.Chr
     assert "Fall" in browser.find_element(By.ID, "cried").get_attribute("textContent")
     home = browser.find_element(By.CSS_SELECTOR, f'article[data-device="{DEVICE}"]')
     until(browser, lambda: home.get_attribute("data-alarm") == "high")
-    page.call(page.hub.publish_alert, alert("h1", state="cleared"))
+    page.call(page.hub.publish_alert, alert("h1", state="resolved"))
     until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, '[data-alert="h1"]'))
     assert browser.execute_script("return window.sameDocument") is True
 

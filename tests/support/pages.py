@@ -9,9 +9,9 @@ from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+from gateway.serving import serving
 from gateway.web.app import app
 from gateway.web.hub import Hub
-from gateway.web.serve import serving
 from protocol.content import Clock, Data
 from protocol.errors import NotFound
 from protocol.senml import Vital
@@ -63,7 +63,7 @@ class MemoryDesk:
 
     async def alerts(self, open_only: bool) -> list[dict[str, object]]:
         """Every alert that a test has put in."""
-        return [dict(found) for found in self.kept.values() if not open_only or found["state"] != "cleared"]
+        return [dict(found) for found in self.kept.values() if not open_only or found["state"] != "resolved"]
 
     async def acknowledge(self, alert_id: str, by: str) -> dict[str, object]:
         """Acknowledge once; a second time changes nothing."""
@@ -157,7 +157,7 @@ class Running:
         assert done.wait(10)
 
     async def _serve(self) -> None:
-        async with serving(app(self.hub, self.desk), host="127.0.0.1", port=0) as port:
+        async with serving(app(self.hub, self.desk), host="127.0.0.1", port=0, name="the page") as port:
             self._ready.set_result(f"http://127.0.0.1:{port}")
             end_ms = wall_ms()
             while not self.stopping.is_set():

@@ -11,10 +11,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from gateway.serving import serving
 from gateway.web import app as app_module
 from gateway.web.app import BY, app
 from gateway.web.hub import SUBSCRIBERS_MAX, Hub
-from gateway.web.serve import loopback, serving
+from gateway.web.serve import loopback
 from protocol.errors import ConfigError, Unavailable
 from tests.support.pages import DEVICE, OTHER, MemoryDesk, alert, second
 
@@ -69,7 +70,7 @@ class Tags(HTMLParser):
 
 def test_the_page_shows_homes_values_and_alarms_without_scripts(client: Client, hub: Hub, desk: MemoryDesk) -> None:
     desk.kept["a1"] = alert("a1", onset_ms=NOW - 61_000)
-    desk.kept["over"] = alert("over", state="cleared", text="Over long ago")
+    desk.kept["over"] = alert("over", state="resolved", text="Over long ago")
     hub.publish_content(DEVICE, second(end_ms=NOW - 2_000), NOW - 2_000)
     hub.publish_content(OTHER, second(end_ms=NOW - 12_000), NOW - 12_000)
     answer = client.get("/")
@@ -79,6 +80,14 @@ def test_the_page_shows_homes_values_and_alarms_without_scripts(client: Client, 
     assert "Ada Example" in text and ">72</b>" in text and ">124</b>/<b" in text and ">36.7</b>" in text
     assert "stale, 12 s" in text
     assert '<form method="post" action="/alerts/a1/acknowledge">' in text
+
+
+def test_what_became_of_an_alarm_is_said(client: Client, desk: MemoryDesk) -> None:
+    desk.kept["e1"] = alert("e1", state="escalated", technical=True, priority="medium")
+    desk.kept["e2"] = alert("e2", state="exhausted", cleared_ms=NOW)
+    text = client.get("/").text
+    assert "Medium priority, technical, escalated" in text and ">!!</span>" in text
+    assert "High priority, nobody has answered, no longer the case" in text
 
 
 def test_a_value_that_is_too_old_is_not_shown(client: Client, hub: Hub) -> None:
@@ -218,7 +227,7 @@ def test_every_module_that_a_script_imports_is_served(client: Client) -> None:
 async def streaming(hub: Hub, desk: MemoryDesk) -> AsyncIterator[httpx.Response]:
     """The stream of a page that is served on a socket; it all ends with the block."""
     async with (
-        serving(app(hub, desk, now_ms=lambda: NOW), host="localhost", port=0) as port,
+        serving(app(hub, desk, now_ms=lambda: NOW), host="127.0.0.1", port=0, name="the page") as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as browser,
         browser.stream("GET", "/events") as answer,
     ):
@@ -309,8 +318,8 @@ def test_the_page_is_bound_to_no_address_that_others_reach(host: str) -> None:
 
 def test_a_port_that_is_taken_is_said_to_be_unavailable(hub: Hub, desk: MemoryDesk) -> None:
     async def twice() -> None:
-        async with serving(app(hub, desk), host="127.0.0.1", port=0) as port:
-            await serving(app(hub, desk), host="127.0.0.1", port=port).__aenter__()
+        async with serving(app(hub, desk), host="127.0.0.1", port=0, name="the page") as port:
+            await serving(app(hub, desk), host="127.0.0.1", port=port, name="the page").__aenter__()
 
-    with pytest.raises(Unavailable, match="page_port"):
+    with pytest.raises(Unavailable, match="port_taken"):
         asyncio.run(twice())
