@@ -1,0 +1,128 @@
+"""The connection to the gateway: MQTT 5 over mutual TLS 1.3, one connection for alarms and one for everything else.
+
+When a connection is lost the next try comes after a random part of a growing pause (full jitter), so that the homes behind one
+router do not all knock at once; while an alarm waits there is next to no pause.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import aiomqtt
+
+from device_sim.enrolment import CA_FILE, CERTIFICATE_FILE, KEY_FILE
+from protocol import topics
+from protocol.errors import ConfigError
+
+KEEP_ALIVE_S = 15
+CONNECT_WITHIN_S = 10.0
+BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 60.0
+ALARM_PAUSE_S = 0.2
+DOWN_QUEUE_MAX = 256  # receipts and commands that wait to be read; the gateway sends lost ones again
+
+Kind = Literal["alarm", "data"]
+Heard = Callable[[str, bytes], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+
+def pause_s(failures: int, *, alarm_waits: bool, rng: Random) -> float:
+    """How long to wait before the next try."""
+    if alarm_waits:
+        return ALARM_PAUSE_S
+    return rng.uniform(0.0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2.0 ** min(failures, 16)))
+
+
+def context(state: Path) -> ssl.SSLContext:
+    """TLS 1.3 with the device's own key, towards a server of the gateway's CA. Raises ConfigError: certificate_bad."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        made.load_verify_locations(state / CA_FILE)
+        made.load_cert_chain(state / CERTIFICATE_FILE, state / KEY_FILE)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            "certificate_bad", f"the certificates in {state} cannot be used; pair again: {error}"
+        ) from error
+    return made
+
+
+class Connection:
+    """One of the two connections, kept up until it is stopped."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        kind: Kind,
+        address: str,
+        tls: ssl.SSLContext,
+        rng: Random,
+        heard: Heard,
+        changed: Callable[[Kind, bool], None],
+        alarm_waits: Callable[[], bool],
+    ) -> None:
+        self._device, self._kind, self._tls, self._rng = device, kind, tls, rng
+        host, _, port = address.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._heard, self._changed, self._alarm_waits = heard, changed, alarm_waits
+        self._client: aiomqtt.Client | None = None
+        self.up = asyncio.Event()
+
+    async def run(self) -> None:
+        """Connect, again and again, until cancelled."""
+        failures = 0
+        while True:
+            try:
+                async with self._connected() as client:
+                    failures = 0
+                    async for received in client.messages:
+                        if isinstance(received.payload, bytes):
+                            await self._heard(str(received.topic), received.payload)
+            except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+                log.info("the %s connection was lost: %s", self._kind, error)
+            failures += 1
+            await asyncio.sleep(pause_s(failures, alarm_waits=self._alarm_waits(), rng=self._rng))
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
+        client = aiomqtt.Client(
+            self._host,
+            self._port,
+            identifier=f"{self._device}-{self._kind}",
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=True,
+            keepalive=KEEP_ALIVE_S,
+            tls_context=self._tls,
+            timeout=CONNECT_WITHIN_S,
+            max_queued_incoming_messages=DOWN_QUEUE_MAX,
+        )
+        async with client:
+            wanted = [topics.down_receipt(self._device)]
+            if self._kind == "data":
+                wanted.append(topics.down_command(self._device))
+            await client.subscribe([(topic, 0) for topic in wanted])
+            self._client = client
+            self.up.set()
+            self._changed(self._kind, True)
+            try:
+                yield client
+            finally:
+                self._client = None
+                self.up.clear()
+                self._changed(self._kind, False)
+
+    async def publish(self, topic: str, raw: bytes) -> bool:
+        """Publish at QoS 1 and wait for the acknowledgement; False when the connection is or goes away."""
+        client = self._client
+        if client is None:
+            return False
+        try:
+            await client.publish(topic, raw, qos=1, timeout=CONNECT_WITHIN_S)
+        except (aiomqtt.MqttError, OSError, ValueError):
+            return False
+        return True
