@@ -24,9 +24,10 @@ GATEWAY_NAME = "demo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """The two programs that serve. pair: host:port; trust: what verifiers get."""
+    """The two programs that serve. pair: host:port; ledger: its address; trust: what verifiers get."""
 
     pair: str
+    ledger: str
     metrics: str
     trust: Path
 
@@ -47,7 +48,7 @@ async def perform(
         picture.phase = "waiting until the ledger has everything"
         await _anchored(crew.folder)
         picture.phase = "exporting and verifying evidence"
-        evidence = await _export(crew, results)
+        evidence = await _export(crew, house, results)
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
@@ -87,6 +88,7 @@ async def build(crew: Crew, picture: Picture) -> House:
     picture.tell(f"the caregivers' page is {picture.page}")
     return House(
         pair=f"127.0.0.1:{ports['pair']}",
+        ledger=url,
         metrics=f"http://127.0.0.1:{ports['metrics']}/metrics",
         trust=state / "trust.json",
     )
@@ -97,7 +99,9 @@ async def pair(crew: Crew, house: House, home: HomePicture, gate: asyncio.Semaph
     async with gate:
         home.state = "pairing"
         await crew.command("device", "keygen", "--state", home.name)
-        offer = await crew.command("gateway", "pair", "--state", "gateway", "--address", house.pair)
+        offer = await crew.command(
+            "gateway", "pair", "--state", "gateway", "--address", house.pair, "--name", home.name
+        )
         paired = await crew.command("device", "pair", str(offer["offer"]), "--state", home.name)
         home.device = str(paired["device"])
         home.state = "paired"
@@ -180,14 +184,17 @@ async def _anchored(folder: Path) -> None:
         await asyncio.sleep(LOOKED_EVERY_S)
 
 
-async def _export(crew: Crew, results: Path) -> Path | None:
+async def _export(crew: Crew, house: House, results: Path) -> Path | None:
     """The evidence of one alarm's message, or of any reading when there was no alarm. None when there is neither."""
     found = await asyncio.to_thread(records.glance, crew.folder / "gateway")
     choice = records.provable(crew.folder / "gateway", found)
     if choice is None:
         return None
     evidence = results / ("alarm.evidence" if found.alerts else "reading.evidence")
-    await crew.command("gateway", "evidence", "--state", "gateway", *choice, "--out", str(evidence))
+    await crew.command(
+        "gateway", "evidence", "--state", "gateway", *choice, "--out", str(evidence), "--disclose",
+        "--ledger-url", house.ledger, "--trust", str(house.trust),
+    )  # fmt: skip
     return evidence
 
 
