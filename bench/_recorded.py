@@ -104,7 +104,7 @@ def umafall(folder: Path, place: str) -> Iterator[Recording]:
                 continue
             lines = io.TextIOWrapper(_open(archive, member)).read().splitlines()
             sensor = next((ln.split(";")[1].strip() for ln in lines[:60] if f"; {place.upper()};" in ln), "")
-            rows = [row for row in csv.reader((ln for ln in lines if ln and ln[0] != "%"), delimiter=";")]
+            rows = list(csv.reader((ln for ln in lines if ln and ln[0] != "%"), delimiter=";"))
             mine = np.array(
                 [[float(v) for v in (r[0], r[2], r[3], r[4])] for r in rows if r[5] == "0" and r[6] == sensor]
             )

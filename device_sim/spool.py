@@ -172,10 +172,9 @@ class Spool:
             try:
                 found = job()
                 self._db.execute("COMMIT")
-            except BaseException:
+            finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise Unavailable("spool_failing", f"the spool cannot be written: {error}") from error
         return found

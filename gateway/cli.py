@@ -18,7 +18,7 @@ import segno
 
 from gateway import commands, evidence, keyring, pairing, service
 from gateway.alerts.book import Alert
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings
 from gateway.store import alerts as alert_rows
 from gateway.store import devices, keys, messages, schema
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, Writer
@@ -49,11 +49,11 @@ def _file(path: Path, what: str) -> bytes:
     return data
 
 
-def _settings(host: Host, file: Path | None, **flags: object) -> GatewaySettings:
+def _settings(host: Host, file: Path | None, **flags: object) -> Settings:
     named = file or (Path(host.env["VIGIL_CONFIG"]) if host.env.get("VIGIL_CONFIG") else None)
     chosen = named or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
     text = "" if chosen is None else _file(chosen, "settings file").decode("utf-8", "replace")
-    return config.resolve(GatewaySettings, TABLE, text=text, env=host.env, flags=flags)
+    return config.resolve(Settings, TABLE, text=text, env=host.env, flags=flags)
 
 
 def _common(command: Any) -> Any:
@@ -61,7 +61,7 @@ def _common(command: Any) -> Any:
     return click.option("--config", "file", type=click.Path(path_type=Path), help="Settings file.")(command)
 
 
-def _keyring(settings: GatewaySettings) -> keyring.Keyring:
+def _keyring(settings: Settings) -> keyring.Keyring:
     names = tuple(
         dict.fromkeys(
             address.rsplit(":", 1)[0].strip("[]")
@@ -74,7 +74,7 @@ def _keyring(settings: GatewaySettings) -> keyring.Keyring:
 
 
 @contextmanager
-def _record(settings: GatewaySettings, name: str = RECORD_FILE) -> Iterator[sqlite3.Connection]:
+def _record(settings: Settings, name: str = RECORD_FILE) -> Iterator[sqlite3.Connection]:
     path = settings.state / name
     if not path.exists():
         raise NotFound("state_unknown", f"there is no gateway in {settings.state}; name its folder with --state")

@@ -23,7 +23,7 @@ from gateway.ingress.limits import EndpointLimits
 from gateway.intake import Intake
 from gateway.keyring import Keyring
 from gateway.serving import serving
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings
 from gateway.store import alerts, messages, schema
 from gateway.store import values as stored_values
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE, Writer
@@ -58,9 +58,7 @@ def now_ms() -> int:
 class Gateway:
     """All parts of a running gateway, made but not yet started. Must be made inside the event loop."""
 
-    def __init__(
-        self, settings: GatewaySettings, keyring: Keyring, *, trust: Trust | None, admission: bytes | None
-    ) -> None:
+    def __init__(self, settings: Settings, keyring: Keyring, *, trust: Trust | None, admission: bytes | None) -> None:
         state = settings.state
         self.settings, self.keyring, self.trust = settings, keyring, trust
         self.loop = asyncio.get_running_loop()
@@ -174,7 +172,7 @@ class Gateway:
 
 
 async def run(
-    settings: GatewaySettings,
+    settings: Settings,
     keyring: Keyring,
     *,
     trust: Trust | None,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewaySettings:
+class Settings:
     """[gateway] of the settings file. Ports: 0 = any free one; empty texts and paths: not used."""
 
     state: Path = Path("gateway")

@@ -1,4 +1,4 @@
-"""What our statements say: genesis, admission, enrolment and anchor, each a CBOR map with text keys. wire.md, "From message to ledger".
+"""What our statements say: genesis, admission, enrolment and anchor, each a CBOR map with text keys.
 
 Genesis and admission travel in full. Enrolment and anchor stay with the gateway, and the ledger has their hash; an enrolment
 is salted, so that nobody can guess it from there.

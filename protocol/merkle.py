@@ -1,7 +1,7 @@
 """Merkle trees over SHA-256: roots, and proofs that an entry is in a tree and that a tree only grew. RFC 9162 §2.1.
 
-A *node* is the root of a complete subtree: `(level, index)` covers the leaves `[index << level, (index + 1) << level)`. Everything
-here is built from nodes, so that a database of nodes, a set of tiles or a plain list can serve the same proofs.
+A *node* is the root of a complete subtree: `(level, index)` covers the leaves `[index << level, (index + 1) << level)`.
+Everything here is built from nodes, so that a database of nodes, a set of tiles or a plain list can serve the same proofs.
 """
 
 import hashlib

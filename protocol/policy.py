@@ -38,7 +38,7 @@ class Policy:
         log = self.logs.get(checkpoint.origin)
         if log is None:
             raise BadSignature("log_unknown", "the policy names no such log")
-        signed = {key: at_s for key, at_s in notes.verify(note, [log, *self.witnesses.values()])}
+        signed = dict(notes.verify(note, [log, *self.witnesses.values()]))
         if log not in signed:
             raise BadSignature("log_unsigned", "the log itself has not signed")
         present = {name for name, key in self.witnesses.items() if key in signed}

@@ -44,10 +44,9 @@ class Writer:
             try:
                 found = job(connection)
                 connection.execute("COMMIT")
-            except BaseException:
+            finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise Unavailable("store_failing", f"cannot write {file}: {error}") from error
         return found

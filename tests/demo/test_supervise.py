@@ -15,9 +15,9 @@ OBEDIENT = """
 import signal, sys, time
 def leave(*_): print('{"event": "finished"}', flush=True); sys.exit(3)
 signal.signal(signal.SIGTERM, leave)
-print('{"event": "ready", "url": "here"}', flush=True)
 print('noise', flush=True)
 print('a secret', file=sys.stderr, flush=True)
+print('{"event": "ready", "url": "here"}', flush=True)
 time.sleep(60)
 """
 STUBBORN = 'import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(\'{"event": "ready"}\', flush=True)\ntime.sleep(60)'
