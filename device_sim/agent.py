@@ -55,6 +55,9 @@ class Store(Protocol):
     def put(self, **counters: int) -> None:
         """Set counters."""
 
+    def highest_boot(self) -> int:
+        """The highest boot of any entry; 0 without one."""
+
     def begin(self, boot: int) -> None:
         """Use a new boot number."""
 
@@ -116,7 +119,7 @@ class Agent:
         self._heartbeat_ms = 0
         self._clock = Clock(up_ms=0, wall_ms=0, synced=False)
         self.erased = False
-        self.boot = store.counter("boot") + 1
+        self.boot = max(store.counter("boot"), store.highest_boot()) + 1
         store.begin(self.boot)
 
     def read(self, sample: Sample, *, clock: Clock, simulated: bool) -> int:
@@ -178,17 +181,17 @@ class Agent:
             if entries and delivery.digest(entry.hash for entry in entries) == receipt.digest:
                 self._forget(entries, counter="receipted")
                 gone = len(entries)
-        conflict = any(code == CONFLICT for _, code in receipt.refused)
-        final = [(seq, seq) for seq, code in receipt.refused if code != CONFLICT]
-        if final:
-            entries = self._store.covered(receipt.lane, receipt.boot, final)
-            codes = dict(receipt.refused)
-            self._forget(entries, counter="refused")
-            for entry in entries:
-                self._note_gap([entry], reason=codes[entry.seq])
-            gone += len(entries)
-        if conflict and receipt.boot == self.boot:
-            self._start_over(receipt.floor)
+        codes = dict(receipt.refused)
+        for conflicting in (False, True):
+            seqs = sorted(seq for seq, code in codes.items() if (code == CONFLICT) is conflicting)
+            entries = self._store.covered(receipt.lane, receipt.boot, [(seq, seq) for seq in seqs])
+            if conflicting and entries:
+                self._start_over(entries, floor=receipt.floor)
+            elif entries:
+                self._forget(entries, counter="refused")
+                for entry in entries:
+                    self._note_gap([entry], reason=codes[entry.seq])
+                gone += len(entries)
         return gone
 
     def on_command(self, raw: bytes, *, now_ms: int) -> list[bytes]:
@@ -278,12 +281,14 @@ class Agent:
         for entry in entries:
             self._flights.pop(entry.place, None)
 
-    def _start_over(self, floor: int) -> None:
-        """The boot counter was lost: begin above everything that the gateway knows, and seal what waits anew."""
-        self.boot = max(floor, self.boot) + 1
-        self._store.begin(self.boot)
-        self._flights.clear()
-        for entry in self._store.all():
+    def _start_over(self, taken: Sequence[Entry], *, floor: int) -> None:
+        """Other messages hold these positions: the boot counter was lost, or the device has a double. Go on above everything
+        that the gateway knows, and seal these messages anew; the others stay, for they may be durable where they are."""
+        if any(entry.boot == self.boot for entry in taken) or floor >= self.boot:
+            self.boot = max(floor, self.boot) + 1
+            self._store.begin(self.boot)
+        for entry in taken:
+            self._flights.pop(entry.place, None)
             self._store.replace(entry, self._resealed(entry))
 
     def _resealed(self, entry: Entry) -> Callable[[int, int], Entry]:

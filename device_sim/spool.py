@@ -50,6 +50,10 @@ class Spool:
         row = self._db.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
         return 0 if row is None else int(row[0])
 
+    def highest_boot(self) -> int:
+        """The highest boot of any message; 0 without one."""
+        return int(self._db.execute("SELECT COALESCE(MAX(boot), 0) FROM message").fetchone()[0])
+
     def put(self, **counters: int) -> None:
         """Set counters, durable when this returns."""
 

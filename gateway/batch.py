@@ -58,12 +58,12 @@ class Batch:
         self.receipts.kept(entrant.member, place.lane, place.boot, place.seq, entrant.hash)
         self.answers.append((arrival, SUCCESS))
 
-    def conflict(self, entrant: Entrant, arrival: Arrival, *, kept: bool) -> None:
-        """A second message under a taken position."""
+    def conflict(self, entrant: Entrant, arrival: Arrival, *, stored: bytes, kept: bool) -> None:
+        """A second message under a position that the message of SHA-256 `stored` holds."""
         place = entrant.message.position
         if kept:
             self.conflicts.append(row_of(entrant, arrival.received_ms))
-        self.receipts.refused(entrant.member, place.lane, place.boot, place.seq, "conflict")
+        self.receipts.conflict(entrant.member, place.lane, place.boot, place.seq, stored)
         self.answers.append((arrival, MALFORMED))
 
     def refused(self, entrant: Entrant, code: str) -> None:

@@ -229,7 +229,7 @@ class Intake:
             return True
         seen = self._conflicts[member.device] = self._conflicts.get(member.device, 0) + 1
         kept = seen <= CONFLICT_KEPT_MAX
-        self.batch.conflict(entrant, arrival, kept=kept)
+        self.batch.conflict(entrant, arrival, stored=stored, kept=kept)
         self._count("conflict")
         if place.lane == topics.ALARM:
             _, found = self._open(entrant)

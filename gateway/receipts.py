@@ -9,6 +9,9 @@ from protocol import delivery, topics
 from protocol.content import RANGES_MAX
 from protocol.keys import SigningKey
 
+CONFLICT = "conflict"
+"""Refused beside the digest of the message that holds the position: who has that one is receipted, its double is not."""
+
 Place = tuple[str, int, int]
 """(device, lane, boot)"""
 
@@ -25,13 +28,14 @@ class Told:
 class Receipts:
     """Collects what a commit covers, and makes the receipts of it."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_conflicts", "_told")
 
     def __init__(self) -> None:
         self._told: dict[Place, Told] = {}
+        self._conflicts: dict[tuple[str, int, int, int], tuple[Member, bytes]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._told)
+        return bool(self._told or self._conflicts)
 
     def kept(self, member: Member, lane: int, boot: int, seq: int, digest: bytes) -> None:
         """This position is durable with the message of this SHA-256."""
@@ -40,6 +44,10 @@ class Receipts:
     def refused(self, member: Member, lane: int, boot: int, seq: int, code: str) -> None:
         """This position will never be taken."""
         self._at(member, lane, boot).refused[seq] = code
+
+    def conflict(self, member: Member, lane: int, boot: int, seq: int, stored: bytes) -> None:
+        """Another message than the one of SHA-256 `stored` claims this position."""
+        self._conflicts[member.device, lane, boot, seq] = (member, stored)
 
     def signed(self, key: SigningKey, *, now_ms: int) -> Iterator[tuple[Member, str, bytes]]:
         """(member, topic, receipt) of everything collected."""
@@ -56,6 +64,18 @@ class Receipts:
                     at_ms=now_ms,
                 )
                 yield told.member, topic, delivery.sign(key, topic, receipt)
+        for (device, lane, boot, seq), (member, stored) in self._conflicts.items():
+            topic = topics.down_receipt(device)
+            receipt = delivery.Receipt(
+                lane=lane,
+                boot=boot,
+                ranges=((seq, seq),),
+                digest=delivery.digest([stored]),
+                refused=((seq, CONFLICT),),
+                floor=member.floor,
+                at_ms=now_ms,
+            )
+            yield member, topic, delivery.sign(key, topic, receipt)
 
     def _at(self, member: Member, lane: int, boot: int) -> Told:
         place = (member.device, lane, boot)
