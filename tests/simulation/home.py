@@ -28,6 +28,7 @@ START_MS = 1_700_000_000_000
 LIVE_MS = 120_000  # readings are made for this long
 SETTLE_MS = 1_500_000  # then the network is good, and everything must come to rest
 BEAT_MS = 250
+OUTAGE_MS = range(START_MS + 30_000, START_MS + 95_000)  # nothing gets through
 GATEWAY = keys.SigningKey.from_seed(b"simulated gateway".ljust(32, b"."))
 BUGS = (
     "no resend",
@@ -52,6 +53,7 @@ class Weather:
     lost_counter: bool
     clone: bool
     small_spool: bool
+    outage: bool
 
     @classmethod
     def drawn(cls, rng: Random) -> "Weather":
@@ -66,6 +68,7 @@ class Weather:
             lost_counter=rng.random() < 0.3,
             clone=rng.random() < 0.25,
             small_spool=rng.random() < 0.25,
+            outage=rng.random() < 0.4,
         )
 
 
@@ -172,7 +175,7 @@ class Home:
         """What comes out of the network for one message that goes in."""
         if self.calm:
             return [raw]
-        if self.rng.random() < self.weather.drop:
+        if self.rng.random() < self.weather.drop or (self.weather.outage and self.loop.now_ms in OUTAGE_MS):
             return []
         if self.rng.random() < self.weather.flip:
             place = self.rng.randrange(8 * len(raw))
