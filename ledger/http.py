@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ COSE = "application/cose"
 STATEMENT_TYPES = frozenset({COSE, "application/scitt-statement+cose"})
 RECEIPT_TYPE = "application/scitt-receipt+cose"
 PROBLEM_TYPE = "application/concise-problem-details+cbor"
+PROBLEM_KEY = "tag:vigil.example,2026:problem"  # of our own entry among problem details; RFC 9290 asks for a URI
 THREADS = 8  # registrations at once; they share one commit
 RETRY_AFTER_S = 1
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -35,15 +35,18 @@ _T = TypeVar("_T")
 TITLES = {
     400: "Rejected",
     404: "Not Found",
+    405: "Method Not Allowed",
     413: "Payload Too Large",
     415: "Unsupported Media Type",
+    500: "Internal Error",
     503: "Unavailable",
 }
+SENTENCES = {404: "there is nothing under this address", 405: "this address does not take that method"}
 
 
 def problem(status: int, code: str, detail: str) -> Response:
     """Concise problem details with a stable `code` (RFC 9290)."""
-    body = cbor.encode({-1: TITLES.get(status, "Error"), -2: detail, "code": code})
+    body = cbor.encode({-1: TITLES.get(status, "Error"), -2: detail, PROBLEM_KEY: {"code": code}})
     headers = {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else None
     return Response(body, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
@@ -59,6 +62,7 @@ class Face:
 
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         self._engine, self._metrics = engine, metrics
+        self._openapi = _OPENAPI.read_bytes()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="vigil-ledger")
 
     async def _blocking(self, job: Callable[[], _T]) -> _T:
@@ -124,7 +128,7 @@ class Face:
 
     async def openapi(self, _: Request) -> Response:
         """GET /openapi.json: this interface."""
-        return JSONResponse(json.loads(_OPENAPI.read_text()))
+        return Response(self._openapi, media_type="application/json", headers={"cache-control": SHORT})
 
     def timed(
         self, route: str, handler: Callable[[Request], Awaitable[Response]]
@@ -146,7 +150,9 @@ class Face:
 
 async def _http_problem(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return problem(status, f"http_{status}", "no such resource" if status == 404 else "not possible here")
+    answer = problem(status, f"http_{status}", SENTENCES.get(status, "this ledger failed to answer"))
+    answer.headers.update(getattr(error, "headers", None) or {})
+    return answer
 
 
 def app(engine: Engine, metrics: Metrics) -> Starlette:
@@ -161,10 +167,12 @@ def app(engine: Engine, metrics: Metrics) -> Starlette:
         ("/tile/{path:path}", "tile", face.tile, ["GET"]),
         ("/openapi.json", "openapi", face.openapi, ["GET"]),
     ]
-    return Starlette(
+    found = Starlette(
         routes=[Route(path, face.timed(name, handler), methods=methods) for path, name, handler, methods in routes],
-        exception_handlers={HTTPException: _http_problem},
+        exception_handlers={HTTPException: _http_problem, Exception: _http_problem},
     )
+    found.router.redirect_slashes = False  # every resource has one address
+    return found
 
 
 def metrics_app(engine: Engine, metrics: Metrics) -> Starlette:
