@@ -1,0 +1,263 @@
+"""The ledger's HTTP face, status by status."""
+
+import asyncio
+import base64
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from ledger import contracts, http
+from ledger.client import PROBLEM_KEY
+from ledger.engine import Engine
+from ledger.metrics import Metrics
+from protocol import cbor, notes, receipt, statement, tiles
+from tests.support import ledgers
+
+COSE = {"content-type": "application/cose"}
+
+
+class Web:
+    """Asks an application without a socket."""
+
+    def __init__(self, app: Starlette) -> None:
+        self.app = app
+
+    def request(self, method: str, path: str, **sent) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://log.example") as client:
+                return await client.request(method, path, **sent)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str) -> httpx.Response:
+        return self.request("GET", path)
+
+    def post(self, path: str, **sent) -> httpx.Response:
+        return self.request("POST", path, **sent)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with ledgers.checked(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(contracts.CODES)
+
+
+@pytest.fixture
+def web(engine: Engine, metrics: Metrics) -> Web:
+    return Web(http.app(engine, metrics))
+
+
+@pytest.fixture
+def admitted(web: Web, tmp_path: Path) -> bytes:
+    """A gateway's admission, posted."""
+    raw = ledgers.admission(tmp_path)
+    assert web.post("/entries", content=raw, headers=COSE).status_code == 201
+    return raw
+
+
+def problem(answer) -> tuple[int, str]:
+    """(status, code) of an answer that is a problem."""
+    assert answer.headers["content-type"] == "application/concise-problem-details+cbor"
+    found = cbor.decode(answer.content, size_max=1000)
+    assert found.keys() == {-1, -2, PROBLEM_KEY}
+    assert isinstance(found[-1], str) and isinstance(found[-2], str) and found[-2]
+    return answer.status_code, found[PROBLEM_KEY]["code"]
+
+
+@pytest.mark.parametrize("media", ["application/cose", "application/scitt-statement+cose", "Application/COSE; a=b"])
+def test_a_new_statement_is_answered_201_with_its_receipt(tmp_path: Path, web: Web, media: str) -> None:
+    raw = ledgers.admission(tmp_path)
+    answer = web.post("/entries", content=raw, headers={"content-type": media})
+    assert (answer.status_code, answer.headers["location"]) == (201, "/entries/1.1")
+    assert answer.headers["content-type"] == "application/scitt-receipt+cose"
+    key = ledgers.log_key(tmp_path)
+    found = receipt.check(answer.content, entry=statement.entry(raw), key=key, thumbprint=key.thumbprint)
+    assert (found.index, found.size) == (1, 2)
+
+
+def test_a_statement_that_is_there_is_answered_200_with_the_same_entry(web: Web, admitted: bytes) -> None:
+    web.post("/entries", content=ledgers.anchor(1), headers=COSE)
+    answer = web.post("/entries", content=admitted, headers=COSE)
+    assert (answer.status_code, answer.headers["location"]) == (200, "/entries/1.1")
+    assert receipt.read(answer.content).size == 3
+
+
+def test_an_entry_is_answered_with_its_receipt_for_the_newest_tree(tmp_path: Path, web: Web, admitted) -> None:
+    web.post("/entries", content=ledgers.anchor(1), headers=COSE)
+    answer = web.get("/entries/1.1?api-version=2026-03-26")
+    assert (answer.status_code, answer.headers["location"]) == (200, "/entries/1.1")
+    assert answer.headers["content-type"] == "application/scitt-receipt+cose"
+    key = ledgers.log_key(tmp_path)
+    found = receipt.check(answer.content, entry=statement.entry(admitted), key=key, thumbprint=key.thumbprint)
+    assert (found.index, found.size) == (1, 3)
+
+
+def test_the_first_entry_has_no_receipt_before_the_second(web: Web) -> None:
+    answer = web.get("/entries/1.0")
+    assert problem(answer) == (503, "receipt_too_early")
+    assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "cose_tag"),
+        (b"\xd2\x84", "cbor_invalid"),
+        (b"\x00" * 100, "cose_tag"),
+        (ledgers.anchor(1), "issuer_unknown"),
+        (ledgers.anchor(1, preimage_content_type="text/plain"), "content_type_not_allowed"),
+    ],
+)
+def test_a_statement_that_is_refused_is_answered_400_with_its_code_and_counted(
+    web: Web, metrics: Metrics, content: bytes, code: str
+) -> None:
+    assert problem(web.post("/entries", content=content, headers=COSE)) == (400, code)
+    counted = code if code in contracts.CODES else "other"
+    assert metrics.registry.get_sample_value("vigil_ledger_refusals_total", {"code": counted}) == 1
+    assert metrics.registry.get_sample_value("vigil_ledger_entries_total") == 0
+
+
+@pytest.mark.parametrize("size", [statement.SIZE_MAX + 1, 1_000_000])
+def test_a_statement_that_is_too_long_is_answered_413(web: Web, size: int) -> None:
+    assert problem(web.post("/entries", content=bytes(size), headers=COSE)) == (413, "statement_size")
+
+
+@pytest.mark.parametrize("media", ["", "application/json", "application/cose+json", "text/plain"])
+def test_another_media_type_is_answered_415(web: Web, media: str) -> None:
+    answer = web.post("/entries", content=ledgers.anchor(1), headers={"content-type": media})
+    assert problem(answer) == (415, "media_type")
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/", "http_404"),
+        ("/entries/", "http_404"),
+        ("/entries/1.1/statement", "http_404"),
+        ("/entries/1.7", "entry_unknown"),
+        ("/entries/2.0", "entry_unknown"),
+        ("/entries/x", "entry_unknown"),
+        ("/entries/1.0%0A", "entry_unknown"),
+        ("/entries/..%2fcheckpoint", "http_404"),
+        ("/tile/0/000", "tile_unknown"),
+        ("/tile/0/000.p/2", "tile_unknown"),
+        ("/tile/1/000.p/1", "tile_unknown"),
+        ("/tile/entries/000.p/9", "tile_unknown"),
+        ("/tile/0/0", "tile_path"),
+        ("/tile/9/000", "tile_path"),
+        ("/tile/0/000.p/256", "tile_path"),
+        ("/tile/0/000.p/01", "tile_path"),
+        ("/tile/", "tile_path"),
+        ("/.well-known/scitt-keys/AAAA", "key_unknown"),
+        ("/.well-known/scitt-keys/A", "key_unknown"),
+        ("/.well-known/scitt-keys/%F0%9F%94%91", "key_unknown"),
+        ("/metrics", "http_404"),
+        ("/healthz", "http_404"),
+    ],
+)
+def test_what_is_not_there_is_answered_404(web: Web, path: str, code: str) -> None:
+    assert problem(web.get(path)) == (404, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/entries"), ("DELETE", "/entries/1.0"), ("PUT", "/checkpoint"), ("POST", "/tile/0/0")]
+)
+def test_another_method_is_answered_405_with_those_that_there_are(web: Web, method: str, path: str) -> None:
+    answer = web.request(method, path)
+    assert problem(answer) == (405, "http_405")
+    assert answer.headers["allow"]
+
+
+def test_a_disk_that_fails_is_answered_503_and_a_bug_500(
+    web: Web, engine: Engine, metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._store, "add", full)
+        answer = web.post("/entries", content=ledgers.admission(tmp_path), headers=COSE)
+        assert problem(answer) == (503, "storage_failed")
+        assert answer.headers["retry-after"] == "1"
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "checkpoint", lambda: 1 // 0)
+        assert problem(web.get("/checkpoint")) == (500, "http_500")
+    assert web.post("/entries", content=ledgers.admission(tmp_path), headers=COSE).status_code == 201
+
+
+def test_a_checkpoint_is_text_that_may_be_kept_for_a_second(tmp_path: Path, web: Web, admitted: bytes) -> None:
+    answer = web.get("/checkpoint")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["cache-control"] == "public, max-age=1"
+    key = notes.NoteKey(name=ledgers.ORIGIN, kind=notes.SIGNATURE, key=ledgers.log_key(tmp_path))
+    note = notes.parse(answer.text)
+    assert notes.verify(note, [key]) == [(key, None)]
+    assert notes.Checkpoint.from_text(note.text).size == 2
+
+
+def test_tiles_are_bytes_that_never_change(web: Web, admitted: bytes) -> None:
+    raws = [admitted, *(ledgers.anchor(n) for n in range(258))]
+    for raw in raws[1:]:
+        assert web.post("/entries", content=raw, headers=COSE).status_code == 201
+    for path, width in {"0/000": 256, "0/001.p/4": 4, "0/001.p/3": 3, "0/000.p/7": 7, "1/000.p/1": 1}.items():
+        answer = web.get(f"/tile/{path}")
+        assert (answer.status_code, len(answer.content)) == (200, width * 32)
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert "immutable" in answer.headers["cache-control"]
+    bundle = web.get("/tile/entries/001.p/4")
+    assert "immutable" in bundle.headers["cache-control"]
+    assert tiles.unbundle(bundle.content, 4) == [statement.entry(raw) for raw in raws[-4:]]
+
+
+def test_keys_are_found_as_a_set_and_by_thumbprint(tmp_path: Path, web: Web) -> None:
+    key = ledgers.log_key(tmp_path)
+    answer = web.get("/.well-known/scitt-keys")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/cbor")
+    assert cbor.decode(answer.content, size_max=1000) == [key.cose_key()]
+    name = base64.urlsafe_b64encode(key.thumbprint).rstrip(b"=").decode()
+    answer = web.get(f"/.well-known/scitt-keys/{name}")
+    assert (answer.status_code, cbor.decode(answer.content, size_max=1000)) == (200, key.cose_key())
+
+
+def test_the_interface_describes_every_route_and_status(web: Web) -> None:
+    document = json.loads(web.get("/openapi.json").content)
+    assert document["openapi"] == "3.1.0"
+    routes = {
+        (re.sub(r":path", "", route.path), method.lower())
+        for route in web.app.routes
+        if isinstance(route, Route)
+        for method in route.methods - {"HEAD"}
+    }
+    assert {(path, method) for path, item in document["paths"].items() for method in item} == routes
+    assert document["paths"]["/entries"]["post"]["responses"].keys() == {"200", "201", "400", "413", "415", "503"}
+
+
+def test_operators_see_entries_refusals_sizes_and_health_on_another_port(
+    web: Web, engine: Engine, metrics: Metrics, admitted: bytes
+) -> None:
+    web.post("/entries", content=b"", headers=COSE)
+    inner = Web(http.metrics_app(engine, metrics))
+    assert inner.get("/healthz").json() == {"ok": True, "tree_size": 2, "origin": ledgers.ORIGIN}
+    lines = inner.get("/metrics").text.splitlines()
+    assert "vigil_ledger_entries_total 1.0" in lines
+    assert "vigil_ledger_tree_size 2.0" in lines
+    assert 'vigil_ledger_refusals_total{code="issuer_unknown"} 0.0' in lines
+    assert 'vigil_ledger_request_seconds_count{route="register"} 2.0' in lines
+    assert {tuple(re.findall(r'route="(\w+)"', line)) for line in lines if "request_seconds_count" in line} == {
+        ("register",)
+    }
+    assert inner.get("/entries/1.0").status_code == 404
