@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import httpx
 
 from protocol import cbor, merkle, receipt, tiles
-from protocol.errors import ConfigError, Malformed, ProtocolError, Unavailable
+from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable
 
 STATEMENT_TYPE = "application/cose"
 PROBLEM_TYPE = "application/concise-problem-details+cbor"
@@ -31,7 +30,7 @@ JUDGED = (400, 413)  # answers about a statement itself; any other may change wi
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_NAME = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")  # never "." or "..", which are places and not names
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -150,7 +149,9 @@ def _headers(content: bytes | None) -> dict[str, str]:
 
 
 def _entry_path(entry_id: str) -> str:
-    return f"/entries/{quote(entry_id, safe='')}"
+    if not _NAME.fullmatch(entry_id):
+        raise NotFound("entry_unknown", "no ledger names an entry so")
+    return f"/entries/{entry_id}"
 
 
 def _inclusion(index: int, size: int) -> Callable[[merkle.Reader], list[bytes]]:
@@ -205,7 +206,7 @@ class Client:
         return _registered(self._send("POST", "/entries", statement))
 
     def receipt(self, entry_id: str) -> bytes:
-        """The receipt of an entry for the newest tree."""
+        """The receipt of an entry for the newest tree. Raises NotFound: entry_unknown, for what is no name of an entry."""
         return _read(self._send("GET", _entry_path(entry_id)))
 
     def checkpoint(self) -> str:
@@ -262,7 +263,7 @@ class AsyncClient:
         return _registered(await self._send("POST", "/entries", statement))
 
     async def receipt(self, entry_id: str) -> bytes:
-        """The receipt of an entry for the newest tree."""
+        """The receipt of an entry for the newest tree. Raises NotFound: entry_unknown, for what is no name of an entry."""
         return _read(await self._send("GET", _entry_path(entry_id)))
 
     async def checkpoint(self) -> str:
