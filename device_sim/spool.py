@@ -4,10 +4,11 @@ Bounded: when it is full, the oldest readings make room and a gap record says so
 boot counter is on disk before its number is used.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from device_sim.agent import Entry, Place
 from protocol.content import Range
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS message (
     keep INTEGER NOT NULL, content_type TEXT NOT NULL, content BLOB NOT NULL, raw BLOB NOT NULL, hash BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS message_place ON message(lane, boot, seq);
+CREATE INDEX IF NOT EXISTS message_order ON message(lane, id);
 """
 _COLUMNS = "lane, boot, seq, keep, content_type, content, raw, hash"
 
@@ -36,23 +38,25 @@ class Spool:
         self._bytes_max = bytes_max
         self._state_boot, self._state_seq = -1, 0
         try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the mode of this one
+            path.chmod(0o600)
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA secure_delete = ON")  # contents lie here in clear: what is forgotten is zeroed
             self._db.executescript(_SCHEMA)
-            path.chmod(0o600)
             self._bytes = int(self._db.execute("SELECT COALESCE(SUM(LENGTH(raw)), 0) FROM message").fetchone()[0])
         except (sqlite3.Error, OSError) as error:
             raise Unavailable("spool_unreadable", f"cannot open the spool {path}: {error}") from error
 
     def counter(self, name: str) -> int:
         """The value of a counter, 0 at first."""
-        row = self._db.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
-        return 0 if row is None else int(row[0])
+        rows = self._query("SELECT value FROM counter WHERE name = ?", (name,))
+        return int(rows[0][0]) if rows else 0
 
     def highest_boot(self) -> int:
         """The highest boot of any message; 0 without one."""
-        return int(self._db.execute("SELECT COALESCE(MAX(boot), 0) FROM message").fetchone()[0])
+        return int(self._query("SELECT COALESCE(MAX(boot), 0) FROM message")[0][0])
 
     def put(self, **counters: int) -> None:
         """Set counters, durable when this returns."""
@@ -93,8 +97,9 @@ class Spool:
 
     def oldest(self, lane: int, limit: int, skip: frozenset[Place]) -> list[Entry]:
         """The first messages of a lane that are not in `skip`."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM message WHERE lane = ? ORDER BY id LIMIT ?", (lane, limit + len(skip))
+        rows = self._query(
+            f"SELECT {_COLUMNS} FROM message INDEXED BY message_order WHERE lane = ? ORDER BY id LIMIT ?",
+            (lane, limit + len(skip)),
         )
         found = [_entry(row) for row in rows]
         return [entry for entry in found if entry.place not in skip][:limit]
@@ -103,7 +108,7 @@ class Spool:
         """The kept messages within ranges of sequence numbers, ascending."""
         found: list[Entry] = []
         for first, last in ranges:
-            rows = self._db.execute(
+            rows = self._query(
                 f"SELECT {_COLUMNS} FROM message WHERE lane = ? AND boot = ? AND seq BETWEEN ? AND ? ORDER BY seq",
                 (lane, boot, first, last),
             )
@@ -137,29 +142,36 @@ class Spool:
 
     def all(self) -> list[Entry]:
         """Every kept message, in the order in which they were sealed."""
-        return [_entry(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM message ORDER BY id")]
+        return [_entry(row) for row in self._query(f"SELECT {_COLUMNS} FROM message ORDER BY id")]
 
     def count(self) -> int:
         """How many messages are kept."""
-        return int(self._db.execute("SELECT COUNT(*) FROM message").fetchone()[0])
+        return int(self._query("SELECT COUNT(*) FROM message")[0][0])
 
     def surplus(self) -> list[Entry]:
         """The readings that must make room, oldest first; empty while there is room."""
         if self._bytes <= self._bytes_max:
             return []
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM message WHERE keep = 0 ORDER BY id LIMIT ?", (EVICT_ROWS,)
-        ).fetchall()
+        rows = self._query(f"SELECT {_COLUMNS} FROM message WHERE keep = 0 ORDER BY id LIMIT ?", (EVICT_ROWS,))
         return [_entry(row) for row in rows]
 
     def wipe(self) -> None:
-        """Forget every message; counters stay."""
+        """Forget every message, in the file and in the journal; counters stay."""
         self._transact(lambda: self._db.execute("DELETE FROM message"))
         self._bytes = 0
+        busy = self._query("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+        if busy:
+            raise Unavailable("spool_busy", "another program reads the spool: its journal still holds readings")
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def _query(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable("spool_failing", f"the spool cannot be read: {error}") from error
 
     def _insert(self, entry: Entry) -> None:
         self._db.execute(
@@ -184,7 +196,7 @@ class Spool:
         return found
 
 
-def _entry(row: tuple[int, int, int, int, str, bytes, bytes, bytes]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> Entry:
     return Entry(
         lane=row[0],
         boot=row[1],
