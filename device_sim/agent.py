@@ -4,6 +4,8 @@ Messages stay in the store until the gateway's signed receipt digests to exactly
 means nothing here. wire.md, "Receipt" and "Command".
 """
 
+import dataclasses
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -20,6 +22,8 @@ RESEND_AFTER_MS = 5_000  # without a receipt; doubled with every try
 RESEND_MAX_MS = 60_000
 ALARM_RESEND_MS = 2_000  # an alarm is never let rest longer
 HEARTBEAT_EVERY_MS = 10_000
+UNSEALED_MAX = 600  # contents of a lane that wait in memory while the store cannot be written: ten minutes of readings
+OBEYED = frozenset({"erase", "ping"})  # kinds of command that this device carries out
 CONFLICT = "conflict"  # the code of a position that another message took: this device's boot counter was lost
 ERASED_KEY = bytes(32)  # seals the answer of a device that has erased its link key; it hides nothing
 
@@ -118,25 +122,48 @@ class Agent:
         self._birth = True
         self._heartbeat_ms = 0
         self._clock = Clock(up_ms=0, wall_ms=0, synced=False)
+        self._simulated = False
+        self._unsealed: tuple[deque[content.Content], deque[content.Content]] = (deque(), deque())
+        self.unkept = 0
         self.erased = False
         self.boot = max(store.counter("boot"), store.highest_boot()) + 1
         store.begin(self.boot)
 
     def read(self, sample: Sample, *, clock: Clock, simulated: bool) -> int:
-        """Seal what the sensors gave. The number of messages. Raises Unavailable when the store fails."""
-        self._clock = clock
+        """Seal what the sensors gave. The number of messages. Raises Unavailable when the store fails; what was given
+        then waits in memory, and the next call or `seal_waiting` seals it once."""
+        self._clock, self._simulated = clock, simulated
         if self.erased:
             return 0
-        sealed = 0
         for alarm in sample.alarms:
             alarm_id = self._rng.randbytes(content.ALARM_ID_SIZE)
-            self._seal(topics.ALARM, alarm_of(alarm, alarm_id, clock=clock, simulated=simulated), keep=True)
-            sealed += 1
+            self._wait(topics.ALARM, alarm_of(alarm, alarm_id, clock=clock, simulated=simulated))
         for data in pieces(sample, clock=clock, simulated=simulated):
-            self._seal(topics.DATA, data, keep=False)
-            sealed += 1
-        self._make_room(simulated=simulated)
+            self._wait(topics.DATA, data)
+        return self.seal_waiting()
+
+    def seal_waiting(self) -> int:
+        """Seal what waits in memory, alarms first. The number of messages. Raises Unavailable when the store fails."""
+        sealed = 0
+        for lane, waiting in enumerate(self._unsealed):
+            while waiting and not self.erased:
+                self._seal(lane, waiting[0], keep=lane == topics.ALARM)
+                waiting.popleft()
+                sealed += 1
+        self._make_room()
         return sealed
+
+    @property
+    def unsealed(self) -> int:
+        """Contents that wait in memory for a store that can be written."""
+        return sum(len(waiting) for waiting in self._unsealed)
+
+    def _wait(self, lane: int, what: content.Content) -> None:
+        waiting = self._unsealed[lane]
+        if len(waiting) >= UNSEALED_MAX:
+            waiting.popleft()
+            self.unkept += 1
+        waiting.append(what)
 
     def due(self, lane: int, *, now_ms: int) -> list[Entry]:
         """What to publish on a lane now, oldest first; each counts as on its way until a receipt or its next time."""
@@ -159,18 +186,22 @@ class Agent:
 
     def state(self, *, clock: Clock, simulated: bool, now_ms: int) -> bytes | None:
         """A birth or a heartbeat, when it is time for one: a message for the state topic, not kept."""
-        self._clock = clock
+        self._clock, self._simulated = clock, simulated
         if self.erased or (not self._birth and now_ms - self._heartbeat_ms < HEARTBEAT_EVERY_MS):
             return None
         kind = "birth" if self._birth else "heartbeat"
         self._birth, self._heartbeat_ms = False, now_ms
-        detail = {"waiting": self._store.count(), "boot": self.boot}
+        detail = {"waiting": self.waiting, "boot": self.boot}
+        if self.unkept:
+            detail["unkept"] = self.unkept  # readings that never got a position, so that no gap record can name them
         return self._state(State(kind=kind, clock=clock, simulated=simulated, detail=detail))
 
-    def reconnected(self) -> None:
-        """The connection is new: what was on its way is sent again, and a birth comes first."""
-        self._flights.clear()
-        self._birth = True
+    def reconnected(self, lane: int | None = None) -> None:
+        """The connection of a lane (None: every one) is new: what was on its way there is sent again at once. A birth comes
+        first, unless only alarms have a new connection."""
+        self._flights = {place: flight for place, flight in self._flights.items() if lane not in (None, place[0])}
+        if lane != topics.ALARM:
+            self._birth = True
 
     def on_receipt(self, raw: bytes) -> int:
         """Believe a receipt as far as it is true; how many messages left the store. Raises Malformed, BadSignature."""
@@ -188,9 +219,9 @@ class Agent:
             if conflicting and entries:
                 self._start_over(entries, floor=receipt.floor)
             elif entries:
-                self._forget(entries, counter="refused")
                 for entry in entries:
                     self._note_gap([entry], reason=codes[entry.seq])
+                self._forget(entries, counter="refused")
                 gone += len(entries)
         return gone
 
@@ -199,25 +230,27 @@ class Agent:
         order = command.read(raw, topics.down_command(self._link.device), self._link.gateway_key)
         last = (self._store.counter("command_epoch"), self._store.counter("command_count"))
         command.accept(order, last=last, now_ms=now_ms)
-        self._store.put(command_epoch=order.n[0], command_count=order.n[1])
         if order.kind == "erase":
-            self._store.wipe()
-            self._flights.clear()
-            self.erased = True
-            self._link = Link(
-                device=self._link.device,
-                key=self._link.key,
-                gateway_key=self._link.gateway_key,
-                lk=ERASED_KEY,
-                link_id=self._link.link_id,
-            )
+            self._erase()
+        self._store.put(command_epoch=order.n[0], command_count=order.n[1])
         detail: dict[str, str | int | float] = {"kind": order.kind, "epoch": order.n[0], "count": order.n[1]}
-        return [self._state(State(kind="answer", clock=self._clock, simulated=False, detail=detail))]
+        if order.kind not in OBEYED:
+            detail["refused"] = "command_unsupported"
+        return [self._state(State(kind="answer", clock=self._clock, simulated=self._simulated, detail=detail))]
+
+    def _erase(self) -> None:
+        """Forget every content and the link key. When the store fails, nothing is forgotten and the command may come again."""
+        self._store.wipe()
+        self._flights.clear()
+        for waiting in self._unsealed:
+            waiting.clear()
+        self.erased = True
+        self._link = dataclasses.replace(self._link, lk=ERASED_KEY)
 
     @property
     def waiting(self) -> int:
-        """Messages without a receipt."""
-        return self._store.count()
+        """Messages without a receipt, and contents that are to become messages."""
+        return self._store.count() + self.unsealed
 
     # -- sealing -----------------------------------------------------------------------------------------------------
 
@@ -260,20 +293,21 @@ class Agent:
 
     # -- the store's bounds ------------------------------------------------------------------------------------------
 
-    def _make_room(self, *, simulated: bool) -> None:
+    def _make_room(self) -> None:
         surplus = self._store.surplus()
         if surplus:
+            self._note_gap(surplus, reason="spool_full")
             self._forget(surplus, counter="evicted")
-            self._note_gap(surplus, reason="spool_full", simulated=simulated)
 
-    def _note_gap(self, entries: Sequence[Entry], *, reason: str, simulated: bool = False) -> None:
-        """Seal the record of positions that nobody will ever get."""
+    def _note_gap(self, entries: Sequence[Entry], *, reason: str) -> None:
+        """Seal the record of positions that nobody will ever get. Before they are dropped: a power cut between the two
+        leaves a record of messages that still come, never a loss without a record."""
         for lane, boot in sorted({(entry.lane, entry.boot) for entry in entries}):
             seqs = sorted(entry.seq for entry in entries if (entry.lane, entry.boot) == (lane, boot))
             ranges = _ranges(seqs)
             for begin in range(0, len(ranges), content.RANGES_MAX):
                 gap = Gap(lane=lane, boot=boot, ranges=tuple(ranges[begin : begin + content.RANGES_MAX]), reason=reason)
-                data = content.Data(clock=self._clock, simulated=simulated, vitals=(), waves=(), gaps=(gap,))
+                data = content.Data(clock=self._clock, simulated=self._simulated, gaps=(gap,))
                 self._seal(topics.DATA, data, keep=True)
 
     def _forget(self, entries: Sequence[Entry], *, counter: str) -> None:

@@ -11,6 +11,7 @@ from protocol.waves import Wave
 
 AROUND = 260  # bytes of a message around its content: headers, commitment, tag, signature
 CONTENT_MAX = message.SIZE_MAX[topics.DATA] - AROUND
+ALARM_MAX = message.SIZE_MAX[topics.ALARM] - AROUND
 
 
 def pieces(sample: Sample, *, clock: Clock, simulated: bool) -> Iterator[Data]:
@@ -53,7 +54,8 @@ def _data(vitals: Sequence[Vital], waves: Sequence[Wave], *, clock: Clock, simul
 
 
 def alarm_of(alarm: DeviceAlarm, alarm_id: bytes, *, clock: Clock, simulated: bool) -> Alarm:
-    """The content of an alarm that the device itself raises."""
-    return Alarm(
+    """The content of an alarm that the device itself raises; without its detail where that would pass the lane's limit."""
+    made = Alarm(
         id=alarm_id, kind=alarm.kind, at_ms=alarm.at_ms, clock=clock, simulated=simulated, detail=dict(alarm.detail)
     )
+    return made if len(content.encode(made)) <= ALARM_MAX else dataclasses.replace(made, detail={})
