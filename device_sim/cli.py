@@ -11,7 +11,7 @@ import click
 
 from device_sim import enrolment, service, sources, spool
 from device_sim import pair as pairing
-from device_sim.settings import Settings
+from device_sim.settings import SPEED_MAX, SPEED_MIN, Settings
 from protocol import config
 from protocol.answer import Answer, Host
 from protocol.errors import ConfigError
@@ -20,7 +20,6 @@ from protocol.keys import device_id
 TABLE = "device"
 CONFIG_NAME = "vigil.toml"
 FILE_SIZE_MAX = 1 << 20  # bytes of a settings file
-SPEED_MAX = 10_000.0
 
 
 def _settings(host: Host, file: Path | None, flags: Mapping[str, object]) -> Settings:
@@ -78,7 +77,9 @@ def pair(host: Host, state: Path | None, file: Path | None, code: str) -> Answer
 @_config
 @click.option("--source", help="simulated:seed=N[,patient=N] or replay:PATH.")
 @click.option("--event", "events", multiple=True, help="Of a simulated home: fall@25, vt@30+15, arrest@40.")
-@click.option("--speed", type=click.FloatRange(min=0.01, max=SPEED_MAX), help="Seconds of the source in one second.")
+@click.option(
+    "--speed", type=click.FloatRange(min=SPEED_MIN, max=SPEED_MAX), help="Seconds of the source in one second."
+)
 @click.option("--record", help="Which record of a file with several.")
 @click.option("--from-s", type=float, default=0.0, help="Where in a recording to begin.")
 @click.option("--until-s", type=float, help="Where in a recording to end.")
@@ -110,11 +111,20 @@ def run(
         from_s=from_s,
         until_s=until_s,
     )
-    kept = spool.Spool(settings.state / enrolment.SPOOL_FILE, bytes_max=settings.spool_bytes)
     course = service.Course(
         source=opened, start_ms=start_ms, speed=settings.speed, for_s=for_s, drain_s=settings.drain_s
     )
+    with enrolment.sole(settings.state):
+        kept = spool.Spool(settings.state / enrolment.SPOOL_FILE, bytes_max=settings.spool_bytes)
+        try:
+            asyncio.run(_serve(settings.state, found, kept, course, host))
+        finally:
+            kept.close()
 
+
+async def _serve(
+    state: Path, found: enrolment.Enrolment, kept: spool.Spool, course: service.Course, host: Host
+) -> None:
     def tell(fact: Mapping[str, object]) -> None:
         if fact["event"] == "ready":
             host.ready()
@@ -123,13 +133,7 @@ def run(
         else:
             click.echo("  ".join(str(value) for value in fact.values()))
 
-    async def main() -> None:
-        await service.serve(service.Service(settings.state, found, kept, course, tell=tell))
-
-    try:
-        asyncio.run(main())
-    finally:
-        kept.close()
+    await service.serve(service.Service(state, found, kept, course, tell=tell))
 
 
 @cli.command()

@@ -1,7 +1,7 @@
 """The connection to the gateway: MQTT 5 over mutual TLS 1.3, one connection for alarms and one for everything else.
 
 When a connection is lost the next try comes after a random part of a growing pause (full jitter), so that the homes behind one
-router do not all knock at once; while an alarm waits there is next to no pause.
+router do not all knock at once; for an alarm the pauses are short, and one that is being waited out is cut short.
 """
 
 import asyncio
@@ -22,7 +22,10 @@ from protocol.errors import ConfigError
 KEEP_ALIVE_S = 15
 CONNECT_WITHIN_S = 10.0
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 60.0
-ALARM_PAUSE_S = 0.2
+ALARM_BACKOFF_MIN_S, ALARM_BACKOFF_MAX_S = 0.2, 2.0  # while an alarm waits
+OUTGOING_MAX = (
+    64  # messages in the client's hands, three windows: a gateway that acknowledges nothing gets no more copies
+)
 DOWN_QUEUE_MAX = 256  # receipts and commands that wait to be read; the gateway sends lost ones again
 
 Kind = Literal["alarm", "data"]
@@ -31,10 +34,9 @@ log = logging.getLogger(__name__)
 
 
 def pause_s(failures: int, *, alarm_waits: bool, rng: Random) -> float:
-    """How long to wait before the next try."""
-    if alarm_waits:
-        return ALARM_PAUSE_S
-    return rng.uniform(0.0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2.0 ** min(failures, 16)))
+    """How long to wait before the next try: anything between nothing and a bound that doubles with every failure."""
+    least_s, most_s = (ALARM_BACKOFF_MIN_S, ALARM_BACKOFF_MAX_S) if alarm_waits else (BACKOFF_MIN_S, BACKOFF_MAX_S)
+    return rng.uniform(0.0, min(most_s, least_s * 2.0 ** min(failures, 16)))
 
 
 def context(state: Path) -> ssl.SSLContext:
@@ -71,6 +73,7 @@ class Connection:
         self._host, self._port = host.strip("[]"), int(port)
         self._heard, self._changed, self._alarm_waits = heard, changed, alarm_waits
         self._client: aiomqtt.Client | None = None
+        self._wanted = asyncio.Event()
         self.up = asyncio.Event()
 
     async def run(self) -> None:
@@ -86,7 +89,18 @@ class Connection:
             except (aiomqtt.MqttError, OSError, TimeoutError) as error:
                 log.info("the %s connection was lost: %s", self._kind, error)
             failures += 1
-            await asyncio.sleep(pause_s(failures, alarm_waits=self._alarm_waits(), rng=self._rng))
+            await self.rest(pause_s(failures, alarm_waits=self._alarm_waits(), rng=self._rng))
+
+    def hurry(self) -> None:
+        """Something urgent waits: if a pause is being waited out, it ends now."""
+        self._wanted.set()
+
+    async def rest(self, pause_s: float) -> None:
+        """Wait that long, or until `hurry`; an earlier `hurry` does not count, for the pause was chosen knowing it."""
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._wanted.wait()
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
@@ -100,6 +114,7 @@ class Connection:
             tls_context=self._tls,
             timeout=CONNECT_WITHIN_S,
             max_queued_incoming_messages=DOWN_QUEUE_MAX,
+            max_queued_outgoing_messages=OUTGOING_MAX,
         )
         async with client:
             wanted = [topics.down_receipt(self._device)]

@@ -15,13 +15,15 @@ TIMEOUT_S = 15.0
 
 
 def pair(state: Path, key: SigningKey, text: str) -> Enrolment:
-    """Join the gateway that showed `text`. Raises Malformed: offer_shape; BadSignature; Unavailable: pair_*."""
+    """Join the gateway that showed `text`. Raises Malformed: offer_shape, address_bad; BadSignature; Unavailable: pair_*."""
     offer = pairing.Offer.from_text(text)
     secret = os.urandom(32)
     own = x25519_public(secret)
     request = pairing.request(offer=offer, device_key=key, x25519_public=own, nonce=os.urandom(pairing.NONCE_SIZE))
     raw = _post(offer.address, request)
     answer = pairing.read_answer(raw, offer=offer, request_raw=request, device_key=key.public)
+    mqtt = str(answer.settings.get("mqtt", ""))
+    enrolment.check_address(mqtt)
     lk = link_key(
         own_secret=secret,
         peer_public=answer.x25519,
@@ -35,7 +37,7 @@ def pair(state: Path, key: SigningKey, text: str) -> Enrolment:
         gateway_key=offer.gateway_key.x,
         lk=lk,
         link_id=answer.link_id,
-        mqtt=str(answer.settings.get("mqtt", "")),
+        mqtt=mqtt,
     )
     enrolment.save(state, found, certificate=answer.certificate, ca=answer.ca)
     return found

@@ -23,7 +23,6 @@ from protocol.errors import ProtocolError, Unavailable
 READ_MS = 1000  # of the stream in one message: wire.md, one data message a second
 BEAT_S = 0.05  # how often waiting messages are looked at
 RETRY_SPOOL_S = 1.0  # between tries when the spool cannot be written
-SETTLE_S = 0.3  # after stopping: what the last connection brings
 
 log = logging.getLogger(__name__)
 Tell = Callable[[Mapping[str, object]], None]
@@ -50,6 +49,8 @@ class Service:
         self._rng = random.SystemRandom()
         self.agent = Agent(found.link(key), spool, rng=self._rng)
         self._begun_s = time.monotonic()
+        self._failing = False
+        self._seal_again_s = 0.0
         self._ending = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         tls = context(state)
@@ -63,7 +64,7 @@ class Service:
                 rng=self._rng,
                 heard=self._heard,
                 changed=self._changed,
-                alarm_waits=self._alarm_waits,
+                alarm_waits=self._alarm_waits if kind == "alarm" else lambda: False,
             )
             for kind in kinds
         }
@@ -73,13 +74,18 @@ class Service:
         self._ending.set()
 
     async def run(self) -> None:
-        """Until the source ends, the time is over, or `stop`; then until everything is receipted or the drain is over."""
+        """Until the source ends, the time is over, or `stop`; then until everything is receipted or the drain is over.
+
+        Raises Unavailable when the spool cannot be read at the end, and whatever a part of the device died of.
+        """
         tasks = [asyncio.create_task(each.run(), name=f"link-{kind}") for kind, each in self._connections.items()]
         tasks.append(asyncio.create_task(self._beat(), name="beat"))
+        tasks.append(asyncio.create_task(self._live(), name="live"))
         try:
             self._tell({"event": "ready", "device": self._device, "boot": self.agent.boot})
-            await self._read()
-            await self._drain(None if self._finite and not self._ending.is_set() else self._course.drain_s)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()  # only the course ends; another part that did has an error to raise
         finally:
             for task in (*tasks, *self._sending):
                 task.cancel()
@@ -87,6 +93,10 @@ class Service:
         names = ("sealed", "receipted", "refused", "evicted")
         counts = {name: self._spool.counter(name) for name in names}
         self._tell({"event": "finished", "sent": counts["sealed"], "waiting": self.agent.waiting, **counts})
+
+    async def _live(self) -> None:
+        await self._read()
+        await self._drain(None if self._finite and not self._ending.is_set() else self._course.drain_s)
 
     @property
     def _finite(self) -> bool:
@@ -105,22 +115,40 @@ class Service:
             if await self._ended_before(due_s):
                 return
             sample = course.source.read(at_ms, until_ms)
-            await self._seal(sample)
+            self._seal(sample)
             for truth in sample.truths:
                 self._scripted(truth)
             at_ms = until_ms
 
-    async def _seal(self, sample: Sample) -> None:
-        """Seal a sample; while the spool cannot be written it waits, and the sensors' time goes on."""
-        while True:
-            try:
-                self.agent.read(sample, clock=self._clock(), simulated=self._course.source.simulated)
-                return
-            except Unavailable as error:
-                log.error("%s", error)
-                self._tell({"event": "spool_failing", "detail": error.detail})
-                if await self._ended_before(time.monotonic() + RETRY_SPOOL_S):
-                    return
+    def _seal(self, sample: Sample) -> None:
+        """Seal a sample. While the spool cannot be written it waits in memory, and the sensors' time goes on."""
+        try:
+            self.agent.read(sample, clock=self._clock(), simulated=self._course.source.simulated)
+        except Unavailable as error:
+            self._failed(error)
+        else:
+            self._worked()
+        if sample.alarms:
+            self._connections["alarm"].hurry()
+
+    def _seal_again(self) -> None:
+        if self.agent.unsealed and time.monotonic() >= self._seal_again_s:
+            self.agent.seal_waiting()
+            self._worked()
+
+    def _failed(self, error: Unavailable) -> None:
+        """Say once that the spool fails, however often it does."""
+        self._seal_again_s = time.monotonic() + RETRY_SPOOL_S
+        if not self._failing:
+            log.error("%s", error)
+            self._tell({"event": "spool_failing", "detail": error.detail})
+        self._failing = True
+
+    def _worked(self) -> None:
+        if self._failing:
+            log.warning("the spool can be written again")
+            self._tell({"event": "spool_recovered"})
+        self._failing = False
 
     async def _ended_before(self, due_s: float) -> bool:
         """Wait until `due_s` of the steady clock; True when the run is ended before."""
@@ -146,9 +174,10 @@ class Service:
         while True:
             now_ms = round(time.monotonic() * 1000)
             try:
+                self._seal_again()
                 self._publish_due(now_ms)
             except Unavailable as error:
-                log.error("%s", error)
+                self._failed(error)
             await asyncio.sleep(BEAT_S)
 
     def _publish_due(self, now_ms: int) -> None:
@@ -171,13 +200,22 @@ class Service:
         task.add_done_callback(self._sending.discard)
 
     async def _drain(self, most_s: float | None) -> None:
-        """Wait until everything is receipted, or `most_s`."""
+        """Wait until everything is receipted, or `most_s`; an erased device until its gateway has heard of it."""
         until_s = None if most_s is None else time.monotonic() + most_s
-        while self.agent.waiting and (until_s is None or time.monotonic() < until_s) and not self.agent.erased:
-            if until_s is None and self._ending.is_set():
+        while self._unfinished and (until_s is None or time.monotonic() < until_s):
+            if until_s is None and (self._ending.is_set() or self.agent.erased):
                 until_s = time.monotonic() + self._course.drain_s
             await asyncio.sleep(BEAT_S)
-        await asyncio.sleep(SETTLE_S if self.agent.erased else 0)
+
+    @property
+    def _unfinished(self) -> bool:
+        if self.agent.erased:
+            return not self._ending.is_set()
+        try:
+            return self.agent.waiting > 0
+        except Unavailable as error:
+            self._failed(error)
+            return True
 
     # -- hearing -----------------------------------------------------------------------------------------------------
 
@@ -191,22 +229,37 @@ class Service:
                     enrolment.erase(self._state)
                     self._tell({"event": "erased"})
                 for answer in answers:
-                    await self._connections["data"].publish(topics.up(self._device, topics.STATE), answer)
-                if self.agent.erased:
-                    self.stop()
+                    task = asyncio.create_task(self._answer(answer))
+                    self._sending.add(task)
+                    task.add_done_callback(self._sending.discard)
         except ProtocolError as error:
             log.warning("something on %s was not believed: %s", topic, error)
         except Unavailable as error:
-            log.error("%s", error)
+            self._failed(error)
+
+    async def _answer(self, raw: bytes) -> None:
+        """Publish the answer to a command until it is acknowledged; an erased device then has nothing more to do."""
+        until_s = time.monotonic() + self._course.drain_s
+        connection = self._connections["data"]
+        while not await connection.publish(topics.up(self._device, topics.STATE), raw):
+            if time.monotonic() >= until_s:
+                return
+            await asyncio.sleep(BEAT_S)
+        if self.agent.erased:
+            self.stop()
 
     def _changed(self, kind: Kind, up: bool) -> None:
         if kind == "data":
             self._tell({"event": "connected" if up else "disconnected"})
-            if up:
-                self.agent.reconnected()
+        if up:
+            self.agent.reconnected(topics.ALARM if kind == "alarm" else topics.DATA)
 
     def _alarm_waits(self) -> bool:
-        return bool(self._spool.oldest(topics.ALARM, 1, frozenset()))
+        try:
+            return bool(self._spool.oldest(topics.ALARM, 1, frozenset()))
+        except Unavailable as error:
+            self._failed(error)
+            return True  # nobody knows: hurry
 
 
 async def serve(service: Service) -> None:
