@@ -118,6 +118,25 @@ def test_a_full_disk_is_told_once_and_what_was_read_meanwhile_is_kept_afterwards
     assert seconds == list(range(40))
 
 
+def test_what_waits_in_memory_is_kept_also_when_no_more_readings_come(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "RETRY_SPOOL_S", 0.0)
+    device = house.device(Readings(10), drain_s=0.6)
+    house.fill_disk()
+    heal = device._drain
+
+    async def healed(most_s: float | None) -> None:
+        assert device.agent.unsealed > 0
+        house.empty_disk()
+        await heal(most_s)
+
+    monkeypatch.setattr(device, "_drain", healed)
+    finish(device)
+    assert house.told[-1]["sent"] == 10
+    assert device.agent.unsealed == 0
+
+
 def test_a_disk_that_stays_full_does_not_stop_the_device(house: House) -> None:
     device = house.device(Readings(400))
     house.fill_disk()
