@@ -1,7 +1,8 @@
 """The life of an alert, as one table.
 
-raised -> escalated -> exhausted: nobody answers. Any of them, acknowledged: somebody acts. resolved: over. A condition
-that ends by itself resolves its alert when the alert does not latch, or when somebody has acknowledged it.
+raised -> escalated -> exhausted: nobody answers; exhausted again and again: everybody is told once more. Any of them,
+acknowledged: somebody acts. resolved: over. A condition that ends by itself resolves its alert when the alert does not
+latch, or when somebody has acknowledged it; one that latches keeps its state, and the book notes when it ended.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,8 @@ Event = Literal["escalate", "exhaust", "acknowledge", "clear", "resolve"]
 UNANSWERED: frozenset[State] = frozenset({"raised", "escalated", "exhausted"})
 TABLE: Mapping[tuple[State, Event], State] = {
     ("raised", "escalate"): "escalated",
-    ("raised", "exhaust"): "exhausted",
     ("escalated", "exhaust"): "exhausted",
+    ("exhausted", "exhaust"): "exhausted",
     ("raised", "acknowledge"): "acknowledged",
     ("escalated", "acknowledge"): "acknowledged",
     ("exhausted", "acknowledge"): "acknowledged",
