@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.alerts.escalation import Policy
+from gateway.alerts.escalation import FIRST, Policy
 from gateway.alerts.lifecycle import UNANSWERED, Event, Refused, State, after
 from gateway.detect.finding import KINDS, Detail, Finding, Priority
 from protocol.errors import NotFound
 
 ID_BYTES = 16
-REMEMBERED_MAX = 10_000  # resolved episodes known by name; an older one raised again would be a new alert
+REMEMBERED_MAX = 10_000  # resolved episodes known by name; one raised again after that many others is opened again
 BY_MAX = 64  # characters of who acknowledged; longer is cut
 
 Source = tuple[int, int, int]
@@ -24,8 +24,8 @@ Source = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One alert. next_ms: when its next step is due, None when nothing is; source: (lane, boot, seq) of the message that
-    raised it, None when silence did. All times Unix ms."""
+    """One alert. step: of the escalation, the last one taken; next_ms: when the next one is due, None when none is;
+    source: (lane, boot, seq) of the message that raised it, None when silence did. All times Unix ms."""
 
     id: str
     device: str
@@ -41,6 +41,7 @@ class Alert:
     cleared_ms: int | None = None
     simulated: bool = False
     detail: Detail = dataclasses.field(default_factory=dict)
+    step: int = FIRST
     next_ms: int | None = None
     source: Source | None = None
 
@@ -125,11 +126,11 @@ class Book:
             changed_ms=now_ms,
             simulated=simulated,
             detail=finding.detail,
-            next_ms=self._policy.second_ms(now_ms) if escalates else None,
+            next_ms=self._policy.next_ms(FIRST, now_ms) if escalates else None,
             source=source,
         )
         self._open[name] = alert
-        return _changed(alert, "raise", now_ms, notices=_notices(alert, self._policy.first, step=1))
+        return _changed(alert, "raise", now_ms, notices=self._notices(alert))
 
     def acknowledge(self, name: str, *, by: str, now_ms: int) -> Changes:
         """A person acts on an alert. Nothing changes when one did before. Raises NotFound, Refused."""
@@ -156,17 +157,31 @@ class Book:
 
     def due(self, now_ms: int) -> Changes:
         """The steps whose time has come."""
-        found: list[Changes] = []
-        for alert in [a for a in self._open.values() if a.next_ms is not None and a.next_ms <= now_ms]:
-            if alert.state == "raised":
-                moved = dataclasses.replace(alert, next_ms=self._policy.end_ms(now_ms))
-                notices = _notices(alert, self._policy.second, step=2)
-                found.append(self._move(moved, "escalate", now_ms, notices=notices))
-            else:
-                moved = dataclasses.replace(alert, next_ms=None)
-                notices = _notices(alert, (*self._policy.first, *self._policy.second), step=3)
-                found.append(self._move(moved, "exhaust", now_ms, notices=notices))
-        return merged(found)
+        due = [alert for alert in self._open.values() if alert.next_ms is not None and alert.next_ms <= now_ms]
+        return merged([self._escalate(alert, now_ms) for alert in due])
+
+    def _escalate(self, alert: Alert, now_ms: int) -> Changes:
+        step = alert.step + 1
+        event: Event = "escalate" if alert.state == "raised" else "exhaust"
+        moved = dataclasses.replace(
+            alert,
+            state=after(alert.state, event),
+            step=step,
+            next_ms=self._policy.next_ms(step, now_ms),
+            changed_ms=now_ms,
+        )
+        self._put(moved)
+        return _changed(moved, event, now_ms, notices=self._notices(moved))
+
+    def _notices(self, alert: Alert) -> tuple[Notice, ...]:
+        """What the alert's step sends."""
+        body = json.dumps({**notice_body(alert), "step": alert.step}, sort_keys=True).encode()
+        return tuple(
+            Notice(
+                id=f"{alert.id}-{alert.step}-{name}", alert=alert.id, channel=name, body=body, made_ms=alert.changed_ms
+            )
+            for name in self._policy.channels(alert.step, alert.kind)
+        )
 
     def _clear(self, alert: Alert | None, *, now_ms: int) -> Changes:
         if alert is None or alert.cleared_ms is not None:
@@ -180,19 +195,17 @@ class Book:
 
     def _named_or_latest(self, name: str, device: str, kind: str) -> Alert | None:
         """The alert of an episode; after a restart the detectors may have dated an onset anew, then the latest one."""
-        if name in self._open:
-            return self._open[name]
+        if name in self._open or name in self._resolved:
+            return self._open.get(name)
         same = [a for a in self._open.values() if (a.device, a.kind) == (device, kind) and a.cleared_ms is None]
         return max(same, key=lambda a: a.onset_ms, default=None)
 
-    def _move(
-        self, alert: Alert, event: Event, now_ms: int, *, by: str = "", notices: tuple[Notice, ...] = ()
-    ) -> Changes:
+    def _move(self, alert: Alert, event: Event, now_ms: int, *, by: str = "") -> Changes:
         moved = dataclasses.replace(alert, state=after(alert.state, event), changed_ms=now_ms)
         if moved.state == "resolved":
             moved = dataclasses.replace(moved, next_ms=None)
         self._put(moved)
-        return _changed(moved, event, now_ms, by=by, notices=notices)
+        return _changed(moved, event, now_ms, by=by)
 
     def _find(self, name: str) -> Alert:
         if name in self._resolved:
@@ -237,14 +250,6 @@ def notice_body(alert: Alert) -> Mapping[str, object]:
         "raised_ms": alert.raised_ms,
         "simulated": alert.simulated,
     }
-
-
-def _notices(alert: Alert, channels: tuple[str, ...], *, step: int) -> tuple[Notice, ...]:
-    body = json.dumps({**notice_body(alert), "step": step}, sort_keys=True).encode()
-    return tuple(
-        Notice(id=f"{alert.id}-{step}-{channel}", alert=alert.id, channel=channel, body=body, made_ms=alert.changed_ms)
-        for channel in dict.fromkeys(channels)
-    )
 
 
 def _changed(alert: Alert, event: str, now_ms: int, *, by: str = "", notices: tuple[Notice, ...] = ()) -> Changes:
