@@ -5,7 +5,7 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from protocol.errors import ProtocolError, Unavailable
 
 READ_MS = 1000  # of the stream in one message: wire.md, one data message a second
 BEAT_S = 0.05  # how often waiting messages are looked at
+CANCEL_AGAIN_S = 0.2  # a task that has not ended by then is told again
 RETRY_SPOOL_S = 1.0  # between tries when the spool cannot be written
 
 log = logging.getLogger(__name__)
@@ -87,9 +88,7 @@ class Service:
             for task in ended:
                 task.result()  # only the course ends; another part that did has an error to raise
         finally:
-            for task in (*tasks, *self._sending):
-                task.cancel()
-            await asyncio.gather(*tasks, *self._sending, return_exceptions=True)
+            await _end((*tasks, *self._sending))
         names = ("sealed", "receipted", "refused", "evicted")
         counts = {name: self._spool.counter(name) for name in names}
         self._tell({"event": "finished", "sent": counts["sealed"], "waiting": self.agent.waiting, **counts})
@@ -260,6 +259,16 @@ class Service:
         except Unavailable as error:
             self._failed(error)
             return True  # nobody knows: hurry
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until every one has ended. Once is not enough: `asyncio.wait_for` of Python 3.11 forgets a cancellation
+    that comes as what it waits for is done, and a connection would then be made again for ever."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 async def serve(service: Service) -> None:

@@ -138,7 +138,7 @@ def test_what_waits_in_memory_is_kept_also_when_no_more_readings_come(
 
 
 def test_a_disk_that_stays_full_does_not_stop_the_device(house: House) -> None:
-    device = house.device(Readings(400))
+    device = house.device(Readings(150))
     house.fill_disk()
     finish(device)
     assert house.events == ["ready", "spool_failing", "finished"]
@@ -154,6 +154,27 @@ def test_a_part_that_dies_ends_the_device_with_its_error(house: House, monkeypat
     monkeypatch.setattr(device, "_publish_due", broken)
     with pytest.raises(ZeroDivisionError):
         finish(device)
+
+
+def test_a_connection_that_forgets_that_it_was_cancelled_does_not_keep_the_device_from_ending(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = house.device(Readings(1))
+    forgotten: list[bool] = []
+
+    async def forgetful() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if forgotten:
+                    raise
+                forgotten.append(True)
+
+    monkeypatch.setattr(device._connections["alarm"], "run", forgetful)
+    finish(device)
+    assert forgotten == [True]
+    assert house.events == ["ready", "finished"]
 
 
 def test_an_alarm_hurries_its_connection_and_no_reading_does(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
