@@ -5,27 +5,29 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.alerts.book import Alert, Changes
+from gateway.alerts.book import Alert, Changes, Happened
 from gateway.detect.finding import KINDS
 
 SCHEMA = (
     "CREATE TABLE alert (id TEXT PRIMARY KEY, device TEXT NOT NULL, kind TEXT NOT NULL, priority TEXT NOT NULL,"
     " technical INTEGER NOT NULL, state TEXT NOT NULL, onset_ms INTEGER NOT NULL, raised_ms INTEGER NOT NULL,"
     " changed_ms INTEGER NOT NULL, acknowledged_ms INTEGER, acknowledged_by TEXT, cleared_ms INTEGER,"
-    " simulated INTEGER NOT NULL, detail TEXT NOT NULL, next_ms INTEGER, lane INTEGER, boot INTEGER, seq INTEGER)",
+    " simulated INTEGER NOT NULL, detail TEXT NOT NULL, step INTEGER NOT NULL, next_ms INTEGER, lane INTEGER,"
+    " boot INTEGER, seq INTEGER)",
     "CREATE INDEX alert_open ON alert(raised_ms) WHERE state <> 'resolved'",
     "CREATE TABLE alert_event (id INTEGER PRIMARY KEY, alert TEXT NOT NULL REFERENCES alert(id), event TEXT NOT NULL,"
     " at_ms INTEGER NOT NULL, by TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX alert_event_once ON alert_event(alert, at_ms, event, by)",
     "CREATE TABLE outbox (id TEXT PRIMARY KEY, alert TEXT NOT NULL, channel TEXT NOT NULL, body BLOB NOT NULL,"
     " made_ms INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL, state TEXT NOT NULL"
     " DEFAULT 'waiting', done_ms INTEGER, code TEXT)",
-    "CREATE INDEX outbox_waiting ON outbox(next_ms) WHERE state = 'waiting'",
+    "CREATE INDEX outbox_waiting ON outbox(channel, next_ms) WHERE state = 'waiting'",
 )
 _COLUMNS = (
     "id, device, kind, priority, technical, state, onset_ms, raised_ms, changed_ms, acknowledged_ms, acknowledged_by,"
-    " cleared_ms, simulated, detail, next_ms, lane, boot, seq"
+    " cleared_ms, simulated, detail, step, next_ms, lane, boot, seq"
 )
-_MARKS = ", ".join("?" * 18)
+_MARKS = ", ".join("?" * 19)
 LISTED_MAX = 500  # alerts in one list; the newest
 
 
@@ -42,12 +44,12 @@ class Waiting:
 
 
 def write(conn: sqlite3.Connection, changes: Changes) -> None:
-    """Put the rows of `changes`; the same again changes nothing more."""
+    """Put the rows of `changes`; the same again changes nothing more, as when a commit that was durable is tried again."""
     conn.executemany(
         f"INSERT OR REPLACE INTO alert ({_COLUMNS}) VALUES ({_MARKS})", [_values(alert) for alert in changes.alerts]
     )
     conn.executemany(
-        "INSERT INTO alert_event (alert, event, at_ms, by) VALUES (?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO alert_event (alert, event, at_ms, by) VALUES (?, ?, ?, ?)",
         [(line.alert, line.event, line.at_ms, line.by) for line in changes.history],
     )
     conn.executemany(
@@ -79,12 +81,24 @@ def find(conn: sqlite3.Connection, name: str) -> Alert | None:
     return None if row is None else _alert(row)
 
 
-def waiting(conn: sqlite3.Connection, *, now_ms: int, most: int) -> list[Waiting]:
-    """Notices whose time has come, oldest first."""
+def history(conn: sqlite3.Connection, name: str) -> list[Happened]:
+    """What happened to an alert, in order."""
+    rows = conn.execute("SELECT alert, event, at_ms, by FROM alert_event WHERE alert = ? ORDER BY id", (name,))
+    return [Happened(alert=row[0], event=row[1], at_ms=row[2], by=row[3]) for row in rows]
+
+
+def channels(conn: sqlite3.Connection) -> set[str]:
+    """Channels that a notice waits for."""
+    return {str(row[0]) for row in conn.execute("SELECT DISTINCT channel FROM outbox WHERE state = 'waiting'")}
+
+
+def waiting(conn: sqlite3.Connection, channel: str, *, now_ms: int, most: int) -> list[Waiting]:
+    """A channel's notices whose time has come: those never tried first, then the oldest, so that a new alarm does not
+    queue behind what has failed."""
     rows = conn.execute(
-        "SELECT id, alert, channel, body, made_ms, tries FROM outbox WHERE state = 'waiting' AND next_ms <= ?"
-        " ORDER BY made_ms LIMIT ?",
-        (now_ms, most),
+        "SELECT id, alert, channel, body, made_ms, tries FROM outbox WHERE state = 'waiting' AND channel = ?"
+        " AND next_ms <= ? ORDER BY tries > 0, made_ms, id LIMIT ?",
+        (channel, now_ms, most),
     )
     names = ("id", "alert", "channel", "body", "made_ms", "tries")
     return [Waiting(**dict(zip(names, row, strict=True))) for row in rows]
@@ -110,6 +124,14 @@ def dead(conn: sqlite3.Connection, notice: str, *, now_ms: int, code: str) -> No
     conn.execute(
         "UPDATE outbox SET state = 'dead', tries = tries + 1, done_ms = ?, code = ? WHERE id = ?",
         (now_ms, code, notice),
+    )
+
+
+def bury(conn: sqlite3.Connection, *, channel: str, now_ms: int, code: str) -> None:
+    """Give up everything that waits for a channel."""
+    conn.execute(
+        "UPDATE outbox SET state = 'dead', done_ms = ?, code = ? WHERE state = 'waiting' AND channel = ?",
+        (now_ms, code, channel),
     )
 
 
@@ -148,6 +170,7 @@ def _values(alert: Alert) -> tuple[object, ...]:
         alert.cleared_ms,
         int(alert.simulated),
         json.dumps(dict(alert.detail), sort_keys=True),
+        alert.step,
         alert.next_ms,
         *(alert.source or (None, None, None)),
     )
