@@ -1,19 +1,37 @@
-"""Deterministic CBOR: one encoding for each value, and only that one is read back. RFC 8949 §4.2.1."""
+"""Deterministic CBOR: one encoding for each value, and only that one is read back. RFC 8949 §4.2.1.
 
-from collections.abc import Mapping
+Tags are refused: our formats have them only as fixed first bytes, and some tags make a small input huge (28 and 29 let one
+part stand in a thousand places) or give types that nothing here expects.
+"""
+
+from collections.abc import Callable, Mapping
 
 import cbor2
 
 from protocol.errors import Malformed
 
-DEPTH_MAX = 8  # nested arrays, maps and tags; deeper input is refused before it costs anything
+DEPTH_MAX = 8  # nested arrays and maps; deeper input is refused before it costs anything
 
 NotEncodable = (cbor2.CBOREncodeError, TypeError, ValueError, OverflowError, RecursionError)
 _SCALARS = (bool, int, float, bytes, str)
 
 
+def _refuse(_decoder: object, _immutable: bool) -> object:
+    raise cbor2.CBORDecodeError("a tag")
+
+
+class _Refused(dict[int, Callable[[object, bool], object]]):
+    """The decoder of every tag there is."""
+
+    def __missing__(self, tag: int) -> Callable[[object, bool], object]:
+        return _refuse
+
+
+_REFUSED = _Refused()
+
+
 def encode(value: object) -> bytes:
-    """The deterministic encoding of None, bool, int, float, bytes, str, list, tuple, dict and CBORTag.
+    """The deterministic encoding of None, bool, int, float, bytes, str, list, tuple and dict.
 
     Map keys are in the bytewise order of their encodings, numbers are shortest, lengths definite.
     Source: RFC 8949 §4.2.1.
@@ -23,8 +41,6 @@ def encode(value: object) -> bytes:
         return _head(0xA0, len(pairs)) + b"".join(key + item for key, item in pairs)
     if isinstance(value, list | tuple):
         return _head(0x80, len(value)) + b"".join(map(encode, value))
-    if isinstance(value, cbor2.CBORTag):
-        return _head(0xC0, value.tag) + encode(value.value)
     if value is None or isinstance(value, _SCALARS):
         return cbor2.dumps(value, canonical=True)
     raise TypeError(f"{type(value).__name__} has no encoding here")
@@ -63,6 +79,7 @@ def decode_loosely(data: bytes, *, depth_max: int = DEPTH_MAX) -> object:
             max_depth=depth_max,
             allow_indefinite=False,
             allow_duplicate_keys=False,
+            semantic_decoders=_REFUSED,
         )
     except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Malformed("cbor_invalid", "not well-formed CBOR") from error
@@ -74,4 +91,4 @@ def _head(major: int, count: int) -> bytes:
     for size, code in ((1, 24), (2, 25), (4, 26), (8, 27)):
         if count < 1 << (8 * size):
             return bytes((major | code,)) + count.to_bytes(size, "big")
-    raise Malformed("cbor_invalid", "a length or tag above 64 bits")
+    raise Malformed("cbor_invalid", "a length above 64 bits")
