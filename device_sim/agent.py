@@ -1,7 +1,7 @@
 """The device's mind: seals readings and alarms, decides what to send and send again, and believes signed receipts only. Pure.
 
 Messages stay in the store until the gateway's signed receipt digests to exactly what is there; an acknowledgement by MQTT
-means nothing here. wire.md, "Receipt" and "Command".
+forgets nothing here, at most it says when to try again. wire.md, "Receipt" and "Command".
 """
 
 import dataclasses
@@ -21,6 +21,8 @@ WINDOW = 20  # messages of a lane on their way at a time: what the gateway's Rec
 RESEND_AFTER_MS = 5_000  # without a receipt; doubled with every try
 RESEND_MAX_MS = 60_000
 ALARM_RESEND_MS = 2_000  # an alarm is never let rest longer
+QUOTA = 0x97  # MQTT reason of an acknowledgement: refused for now, keep it. Source: wire.md "Endpoint profile"
+QUOTA_PAUSE_MS, QUOTA_PAUSE_MAX_MS = 1_000, 16_000  # doubled with every such refusal of one message
 HEARTBEAT_EVERY_MS = 10_000
 UNSEALED_MAX = 600  # contents of a lane that wait in memory while the store cannot be written: ten minutes of readings
 OBEYED = frozenset({"erase", "ping"})  # kinds of command that this device carries out
@@ -111,6 +113,7 @@ class Link:
 class _Flight:
     tries: int
     next_ms: int
+    quota: int = 0
 
 
 class Agent:
@@ -202,6 +205,15 @@ class Agent:
         self._flights = {place: flight for place, flight in self._flights.items() if lane not in (None, place[0])}
         if lane != topics.ALARM:
             self._birth = True
+
+    def on_puback(self, place: Place, reason: int, *, now_ms: int) -> None:
+        """How MQTT acknowledged a message. Over quota: it waits a little and the refusal does not count as a try, so that a
+        long backlog does not end in long pauses. Alarms go on as they do."""
+        flight = self._flights.get(place)
+        if reason == QUOTA and flight is not None and place[0] != topics.ALARM:
+            pause_ms = min(QUOTA_PAUSE_MAX_MS, QUOTA_PAUSE_MS * 2 ** min(flight.quota, 8))
+            flight.next_ms = now_ms + round(pause_ms * self._rng.uniform(0.8, 1.2))
+            flight.tries, flight.quota = flight.tries - 1, flight.quota + 1
 
     def on_receipt(self, raw: bytes) -> int:
         """Believe a receipt as far as it is true; how many messages left the store. Raises Malformed, BadSignature."""
@@ -330,11 +342,11 @@ class Agent:
 
     def _fly(self, place: Place, now_ms: int) -> None:
         flight = self._flights.get(place)
-        tries = 0 if flight is None else flight.tries + 1
+        tries, quota = (0, 0) if flight is None else (flight.tries + 1, flight.quota)
         pause_ms = min(RESEND_MAX_MS, RESEND_AFTER_MS * 2 ** min(tries, 8))
         if place[0] == topics.ALARM:
             pause_ms = ALARM_RESEND_MS
-        self._flights[place] = _Flight(tries=tries, next_ms=now_ms + round(pause_ms * self._rng.uniform(0.8, 1.2)))
+        self._flights[place] = _Flight(tries, now_ms + round(pause_ms * self._rng.uniform(0.8, 1.2)), quota)
 
 
 def _ranges(seqs: Sequence[int]) -> list[Range]:

@@ -11,9 +11,10 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import aiomqtt
+import paho.mqtt.client as mqtt
 
 from device_sim.enrolment import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from protocol import topics
@@ -53,6 +54,32 @@ def context(state: Path) -> ssl.SSLContext:
     return made
 
 
+class _Client(aiomqtt.Client):
+    """The library's client waits for acknowledgements and forgets what they say; this one tells."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._answers: dict[int, asyncio.Future[int]] = {}
+
+    async def deliver(self, topic: str, raw: bytes) -> int:
+        """Publish at QoS 1; the reason of its acknowledgement. Raises MqttError, TimeoutError, ValueError (no room)."""
+        info = self._client.publish(topic, raw, qos=1)
+        if info.rc != mqtt.MQTT_ERR_SUCCESS:
+            raise aiomqtt.MqttCodeError(info.rc, "could not publish")
+        answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._answers[info.mid] = answered
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                return await answered
+        finally:
+            self._answers.pop(info.mid, None)
+
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
+        answered = self._answers.get(mid)
+        if answered is not None and not answered.done():
+            answered.set_result(int(reason_code.value))
+
+
 class Connection:
     """One of the two connections, kept up until it is stopped."""
 
@@ -72,7 +99,7 @@ class Connection:
         host, _, port = address.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._heard, self._changed, self._alarm_waits = heard, changed, alarm_waits
-        self._client: aiomqtt.Client | None = None
+        self._client: _Client | None = None
         self._wanted = asyncio.Event()
         self.up = asyncio.Event()
 
@@ -103,8 +130,8 @@ class Connection:
                 await self._wanted.wait()
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
-        client = aiomqtt.Client(
+    async def _connected(self) -> AsyncIterator[_Client]:
+        client = _Client(
             self._host,
             self._port,
             identifier=f"{self._device}-{self._kind}",
@@ -131,13 +158,12 @@ class Connection:
                 self.up.clear()
                 self._changed(self._kind, False)
 
-    async def publish(self, topic: str, raw: bytes) -> bool:
-        """Publish at QoS 1 and wait for the acknowledgement; False when the connection is or goes away."""
+    async def publish(self, topic: str, raw: bytes) -> int | None:
+        """Publish at QoS 1; the reason of its acknowledgement (below 0x80: taken), None when there came none."""
         client = self._client
         if client is None:
-            return False
+            return None
         try:
-            await client.publish(topic, raw, qos=1, timeout=CONNECT_WITHIN_S)
-        except (aiomqtt.MqttError, OSError, ValueError):
-            return False
-        return True
+            return await client.deliver(topic, raw)
+        except (aiomqtt.MqttError, OSError, TimeoutError, ValueError):
+            return None

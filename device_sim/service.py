@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from device_sim import enrolment
-from device_sim.agent import Agent
+from device_sim.agent import Agent, Place
 from device_sim.enrolment import Enrolment
 from device_sim.link import Connection, Kind, context
 from device_sim.sources import Sample, Source, Truth
@@ -21,6 +21,7 @@ from protocol.content import Clock
 from protocol.errors import ProtocolError, Unavailable
 
 READ_MS = 1000  # of the stream in one message: wire.md, one data message a second
+REFUSED = 0x80  # MQTT reasons from here on are refusals
 BEAT_S = 0.05  # how often waiting messages are looked at
 CANCEL_AGAIN_S = 0.2  # a task that has not ended by then is told again
 RETRY_SPOOL_S = 1.0  # between tries when the spool cannot be written
@@ -183,16 +184,18 @@ class Service:
         for connection, lane in ((self._connections["alarm"], topics.ALARM), (self._connections["data"], topics.DATA)):
             if connection.up.is_set():
                 for entry in self.agent.due(lane, now_ms=now_ms):
-                    self._send(connection, topics.up(self._device, lane), entry.raw)
+                    self._send(connection, topics.up(self._device, lane), entry.raw, entry.place)
         data = self._connections["data"]
         if data.up.is_set():
             raw = self.agent.state(clock=self._clock(), simulated=self._course.source.simulated, now_ms=now_ms)
             if raw is not None:
                 self._send(data, topics.up(self._device, topics.STATE), raw)
 
-    def _send(self, connection: Connection, topic: str, raw: bytes) -> None:
+    def _send(self, connection: Connection, topic: str, raw: bytes, place: Place | None = None) -> None:
         async def job() -> None:
-            await connection.publish(topic, raw)
+            reason = await connection.publish(topic, raw)
+            if place is not None and reason is not None:
+                self.agent.on_puback(place, reason, now_ms=round(time.monotonic() * 1000))
 
         task = asyncio.create_task(job())
         self._sending.add(task)
@@ -240,7 +243,10 @@ class Service:
         """Publish the answer to a command until it is acknowledged; an erased device then has nothing more to do."""
         until_s = time.monotonic() + self._course.drain_s
         connection = self._connections["data"]
-        while not await connection.publish(topics.up(self._device, topics.STATE), raw):
+        while True:
+            reason = await connection.publish(topics.up(self._device, topics.STATE), raw)
+            if reason is not None and reason < REFUSED:
+                break
             if time.monotonic() >= until_s:
                 return
             await asyncio.sleep(BEAT_S)

@@ -187,6 +187,48 @@ def test_what_nobody_receipts_is_sent_again_ever_more_rarely(agent: Agent) -> No
     assert all(0.8 * usual <= pause <= 1.2 * usual + 100 for pause, usual in zip(pauses, expected, strict=True))
 
 
+def test_over_quota_a_message_waits_a_little_and_longer_only_when_it_is_refused_again(agent: Agent) -> None:
+    fill(agent, 1)
+    sent = []
+    for at_ms in range(0, 60_000, 100):
+        for entry in agent.due(topics.DATA, now_ms=at_ms):
+            sent.append(at_ms)
+            agent.on_puback(entry.place, agent_module.QUOTA, now_ms=at_ms)
+    pauses = [after - before for before, after in itertools.pairwise(sent)]
+    expected = [min(16_000, 1_000 * 2**refusals) for refusals in range(len(pauses))]
+    assert len(pauses) >= 5
+    assert all(0.8 * usual <= pause <= 1.2 * usual + 100 for pause, usual in zip(pauses, expected, strict=True))
+
+
+def test_refusals_for_quota_do_not_count_as_tries_without_an_answer(agent: Agent) -> None:
+    fill(agent, 1)
+    now_ms = 0
+    (entry,) = agent.due(topics.DATA, now_ms=now_ms)
+    for _ in range(4):
+        agent.on_puback(entry.place, agent_module.QUOTA, now_ms=now_ms)
+        now_ms += 20_000
+        assert agent.due(topics.DATA, now_ms=now_ms) == [entry]
+    assert agent.due(topics.DATA, now_ms=now_ms + RESEND_AFTER_MS * 12 // 10) == [entry]
+
+
+def test_no_acknowledgement_by_mqtt_forgets_a_message_or_hurries_it(agent: Agent, store: FailingMemory) -> None:
+    fill(agent, 1, alarm=True)
+    entries = agent.due(topics.DATA, now_ms=0) + agent.due(topics.ALARM, now_ms=0)
+    for entry, reason in itertools.product(entries, (0x00, 0x10, 0x87, 0x99)):
+        agent.on_puback(entry.place, reason, now_ms=0)
+    agent.on_puback((1, 9, 9), agent_module.QUOTA, now_ms=0)
+    assert agent.due(topics.DATA, now_ms=1_000) == []
+    assert len(store.all()) == 2
+
+
+def test_a_refusal_for_quota_never_slows_an_alarm(agent: Agent) -> None:
+    fill(agent, 1, alarm=True)
+    (entry,) = agent.due(topics.ALARM, now_ms=0)
+    for _ in range(9):
+        agent.on_puback(entry.place, agent_module.QUOTA, now_ms=0)
+    assert agent.due(topics.ALARM, now_ms=ALARM_RESEND_MS * 12 // 10) == [entry]
+
+
 def test_an_alarm_is_never_let_rest(agent: Agent) -> None:
     fill(agent, 1, alarm=True)
     sent = [at_ms for at_ms in range(0, 60_000, 100) if agent.due(topics.ALARM, now_ms=at_ms)]

@@ -78,7 +78,7 @@ def test_a_pause_ends_by_itself_and_an_earlier_alarm_does_not_cut_it() -> None:
 
 
 def test_publishing_without_a_connection_says_no() -> None:
-    assert asyncio.run(connection().publish("topic", b"raw")) is False
+    assert asyncio.run(connection().publish("topic", b"raw")) is None
 
 
 def test_the_clients_hands_hold_at_least_a_window() -> None:
