@@ -1,7 +1,9 @@
 """What operators watch: every metric of the gateway, in a registry of its own. Labels come from closed sets; none names a person,
 a device or a reading."""
 
+import platform
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
     CollectorRegistry,
@@ -73,7 +75,9 @@ class Metrics:
         self.outbox_failed = self._counter("outbox_failed", "Tries of a channel that failed", ("channel",))
 
     def _rest(self) -> None:
-        """Storage, anchoring, devices, pages."""
+        """The build, storage, anchoring, devices, pages."""
+        build = self._gauge("build_info", "1; the labels say what runs", ("version", "python"))
+        build.labels(_version(), platform.python_version()).set(1)
         self.store_healthy = self._gauge("store_healthy", "1 while commits succeed")
         self.store_healthy.set(1)
         self.store_errors = self._counter("store_errors", "Transactions that failed")
@@ -89,6 +93,13 @@ class Metrics:
     def raised(self, kind: str) -> None:
         """Count an alert of a kind."""
         self.alerts.labels(kind if kind in KINDS else OTHER).inc()
+
+
+def _version() -> str:
+    try:
+        return version("vigil")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "unknown"
 
 
 class Refusals:
