@@ -124,10 +124,12 @@ def x25519_public(secret: bytes) -> bytes:
 def link_key(
     *, own_secret: bytes, peer_public: bytes, device_x25519: bytes, gateway_x25519: bytes, device_ed25519: bytes
 ) -> bytes:
-    """The 32-byte key of one enrolment, the same on both sides. Raises Malformed: link_zero.
+    """The 32-byte key of one enrolment, the same on both sides. Raises Malformed: link_size, link_zero.
 
     Source: wire.md "Link key"; X25519 of RFC 7748, HKDF-SHA-256 of RFC 5869 with an empty salt.
     """
+    if len(own_secret) != KEY_SIZE or len(peer_public) != KEY_SIZE:
+        raise Malformed("link_size", "X25519 keys have 32 bytes")  # the library would read past the end of shorter ones
     try:
         shared = nacl.bindings.crypto_scalarmult(own_secret, peer_public)
     except (nacl.exceptions.CryptoError, ValueError) as error:
