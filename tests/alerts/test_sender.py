@@ -7,8 +7,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from gateway.alerts.sender import BACKOFF_MAX_S, BACKOFF_MIN_S, GIVEN_UP_MS, GIV
 from gateway.alerts.webhook import Outcome, Webhook
 from gateway.detect.finding import finding
 from gateway.store import alerts
-from gateway.store.writer import Job, Writer
+from gateway.store.writer import RECORD_FILE, Job, Writer
 from protocol.errors import Unavailable
 from protocol.keys import SigningKey
 from tests.support.receiver import Answer, check, receiving
@@ -269,28 +271,52 @@ def test_a_process_that_is_killed_while_it_sends_sends_again_when_it_is_back(wri
 
 
 class Failing(Writer):
-    """A store whose next writes fail, while it can be read."""
+    """A store whose next jobs fail, with nothing of them written."""
 
     failures = 0
 
-    async def run(self, job: Job[object], *, file: str = "gateway.db") -> object:  # type: ignore[override]
-        found = await super().run(job, file=file)
-        if self.failures and found is None:
-            self.failures -= 1
-            raise Unavailable("store_failing", "the disk is full")
-        return found
+    def submit(self, job: Job[Any], *, file: str = RECORD_FILE) -> "Future[Any]":
+        if not self.failures:
+            return super().submit(job, file=file)
+        self.failures -= 1
+        failed = Future[Any]()
+        failed.set_exception(Unavailable("store_failing", "the disk is full"))
+        return failed
 
 
-def test_a_notice_that_was_taken_is_not_sent_again_while_storage_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("outcome", "state"), [("sent", "sent"), ("later", "waiting"), ("dead", "dead")])
+def test_what_became_of_a_notice_is_written_however_long_storage_fails_and_it_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, state: str
 ) -> None:
     monkeypatch.setattr(sender_module, "STORE_RETRY_S", 0.01)
     store = Failing(tmp_path)
     put(store, "n")
-    store.failures = 5
-    channel = Scripted("sent")
+
+    class Breaking(Scripted):
+        async def send(self, body: bytes, *, idempotency_key: str, now_s: int) -> tuple[Outcome, str]:
+            store.failures = 5
+            return await super().send(body, idempotency_key=idempotency_key, now_s=now_s)
+
+    channel = Breaking(outcome)
     asyncio.run(Desk(store, first=channel).sender.turn("first"))
+    assert store.failures == 0
     assert channel.keys == ["n"]
+    assert row(store, "n")[:2] == (state, 1)
+    store.close()
+
+
+def test_the_sender_outlives_a_store_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
+    store = Failing(tmp_path)
+    put(store, "n")
+    store.failures = 7
+
+    async def meet() -> None:
+        desk = Desk(store, first=Scripted("sent"))
+        async with draining(desk), asyncio.timeout(3):
+            await desk.works.wait()
+
+    asyncio.run(meet())
     assert row(store, "n")[0] == "sent"
     store.close()
 
