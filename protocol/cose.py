@@ -128,9 +128,11 @@ def parse_encrypt0(data: bytes, *, size_max: int) -> Encrypt0:
 
 
 def open_encrypt0(sealed: Encrypt0, cek: bytes, *, aad: bytes = b"") -> bytes:
-    """The plaintext. Raises BadSignature: alg_unsupported, iv_size, tag_bad."""
+    """The plaintext. Raises BadSignature: alg_unsupported, crit_unsupported, iv_size, tag_bad."""
     if sealed.protected.get(ALG) != CHACHA20_POLY1305:
         raise BadSignature("alg_unsupported", "only ChaCha20/Poly1305 is used here")
+    if CRIT in sealed.protected:
+        raise BadSignature("crit_unsupported", "a header parameter that must be understood and is not")
     iv = sealed.unprotected.get(IV)
     if not isinstance(iv, bytes) or len(iv) != IV_SIZE:
         raise BadSignature("iv_size", "the IV has 12 bytes")
