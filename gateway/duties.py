@@ -43,7 +43,9 @@ class Duties:
         self._commands = 0
         self._asked_ms: dict[str, int] = {}
         self._backlog: tuple[int, int | None] = (0, None)
-        self._trouble_ms: dict[str, int] = {}
+        own = [alert for alert in gateway.ward.book.open() if alert.device == GATEWAY and alert.cleared_ms is None]
+        self._trouble_ms = {alert.kind: alert.onset_ms for alert in own}  # raised before a restart: not raised again
+        self._channels_failing: set[str] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -175,8 +177,12 @@ class Duties:
 
     # -- technical alarms --------------------------------------------------------------------------------------------
 
-    def _channel_trouble(self, _: str, failing: bool) -> None:
-        self._technical("channel_failed", failing)
+    def _channel_trouble(self, channel: str, failing: bool) -> None:
+        if failing:
+            self._channels_failing.add(channel)
+        else:
+            self._channels_failing.discard(channel)
+        self._technical("channel_failed", bool(self._channels_failing))
 
     def _technical(self, kind: str, present: bool) -> None:
         """Raise or clear an alarm about the gateway itself."""
