@@ -141,6 +141,8 @@ def open_encrypt0(sealed: Encrypt0, cek: bytes, *, aad: bytes = b"") -> bytes:
 
 def open_chacha(ciphertext: bytes, aad: bytes, iv: bytes, key: bytes) -> bytes:
     """ChaCha20/Poly1305 of RFC 8439. Raises BadSignature: tag_bad."""
+    if len(ciphertext) < TAG_SIZE:
+        raise BadSignature("tag_bad", "shorter than an authentication tag")
     try:
         return nacl.bindings.crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, aad, iv, key)
     except nacl.exceptions.CryptoError as error:

@@ -7,9 +7,6 @@ decoder, laid out again, and the result compared with what came, so that exactly
 import hashlib
 from dataclasses import dataclass
 
-import nacl.bindings
-import nacl.exceptions
-
 from protocol import cbor, cose, keys
 from protocol.errors import BadSignature, Malformed
 
@@ -154,11 +151,7 @@ def _open(message: Message, cek: bytes, link_id: bytes | None) -> Opened:
     if link_id is not None and link != link_id:
         raise BadSignature("link_unknown", "sealed under another link")
     aad = cose.encryption_input(head, message.topic.encode())
-    try:
-        content = nacl.bindings.crypto_aead_chacha20poly1305_ietf_decrypt(sealed, aad, iv, cek)
-    except nacl.exceptions.CryptoError as error:
-        raise BadSignature("tag_bad", "the authentication tag does not hold") from error
-    return Opened(content=content, content_type=content_type, cek=cek)
+    return Opened(content=cose.open_chacha(sealed, aad, iv, cek), content_type=content_type, cek=cek)
 
 
 def message_hash(raw: bytes) -> bytes:
