@@ -48,6 +48,6 @@ class Settings:
     """Addresses that alerts are posted to, at once and when nobody acknowledges."""
     escalate_after_s: float = 60.0
     ends_after_s: float = 240.0
-    """When the second step begins, and when the policy ends after it."""
+    """When the second step begins, and when the policy ends after it; so often is its end repeated."""
     demo: bool = False
     """Simulated data raises alarms."""
