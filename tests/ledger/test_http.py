@@ -198,6 +198,22 @@ def test_a_disk_that_fails_is_answered_503_and_a_bug_500(
     assert web.post("/entries", content=ledgers.admission(tmp_path), headers=COSE).status_code == 201
 
 
+def test_query_parameters_that_nobody_knows_change_nothing(web: Web, engine: Engine, admitted: bytes) -> None:
+    paths = ["/checkpoint", "/entries/1.1", "/tile/0/000.p/2", "/tile/entries/000.p/2", "/openapi.json"]
+    for path in [*paths, "/.well-known/scitt-keys"]:
+        plain, asked = web.get(path), web.get(f"{path}?api-version=2026-03-26&x=%00&x")
+        assert (asked.status_code, asked.content, asked.headers) == (200, plain.content, plain.headers), path
+    again = web.post("/entries?api-version=2026-03-26", content=admitted, headers=COSE)
+    assert (again.status_code, again.headers["location"], engine.size) == (200, "/entries/1.1", 2)
+
+
+@pytest.mark.parametrize("path", ["/tile/0/000.p/9", "/tile/0/x", "/entries/1.7", "/entries/1.0", "/nowhere"])
+def test_a_problem_is_never_called_immutable(web: Web, path: str) -> None:
+    answer = web.get(path)
+    assert answer.status_code in (404, 503)
+    assert "immutable" not in answer.headers.get("cache-control", "")
+
+
 def test_a_checkpoint_is_text_that_may_be_kept_for_a_second(tmp_path: Path, web: Web, admitted: bytes) -> None:
     answer = web.get("/checkpoint")
     assert answer.status_code == 200
