@@ -1,6 +1,9 @@
 """scitt-cose, which is not ours, judges statements, receipts and consistency proofs as we do."""
 
+import hashlib
 import itertools
+import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from protocol import keys, statement
 from tests.support import ledgers
 from tests.support.grown import Log, invented, stored
-from tests.support.outside import ask, python
+from tests.support.outside import WITHIN_S, ask, python
 
 pytestmark = pytest.mark.outside
 
@@ -78,3 +81,38 @@ def test_our_consistency_proofs_hold_between_all_sizes() -> None:
     wrong = [case | {"root1": bytes(32).hex()} for case in cases]
     assert judged(cases) == [{"ok": True}] * len(cases)
     assert judged(wrong) == [{"ok": False}] * len(cases)
+
+
+def commanded(folder: Path, log: Log, place: int, entry: bytes) -> tuple[int, dict[str, object]]:
+    """The exit code and the answer of the command line about one of the log's receipts, from files."""
+    _, raw, signer, proof = log.receipts[place]
+    files = {"s.cose": raw, "issuer.pem": signer.pem().encode(), "r.cose": proof, "log.pem": log.key.pem().encode()}
+    for name, body in files.items():
+        (folder / name).write_bytes(body)
+    command = [
+        str(python("ledger").with_name("scitt-cose")),
+        "--statement",
+        "s.cose",
+        "--statement-pubkey",
+        "issuer.pem",
+    ]
+    command += ["--receipt", "r.cose", "--receipt-log-pubkey", "log.pem", "--leaf-entry-hex", entry.hex(), "--json"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, timeout=WITHIN_S, check=False)
+    return ran.returncode, json.loads(ran.stdout)
+
+
+def test_its_command_line_accepts_our_files_and_no_other_entry(log: Log, tmp_path: Path) -> None:
+    for place, (index, raw, _, _) in enumerate(log.receipts):
+        code, found = commanded(tmp_path, log, place, hashlib.sha256(raw).digest())
+        said, proved = found["statement"], found["receipt"]
+        assert isinstance(said, dict) and isinstance(proved, dict)
+        assert (code, said["signature_verified"], proved["ok"]) == (0, True, True)
+        assert (proved["root"], proved["tree_size"], proved["leaf_index"]) == (
+            log.tree.root().hex(),
+            log.tree.size,
+            index,
+        )
+    code, found = commanded(tmp_path, log, 0, bytes(32))
+    refused = found["receipt"]
+    assert isinstance(refused, dict) and refused["ok"] is False
+    assert code == 1
