@@ -81,21 +81,26 @@ class Falls:
         self._g = np.concatenate((self._g[:, -(KEPT_N - BLOCK_N) :], block.samples[:3]), axis=1)
         self._size = np.concatenate((self._size[-(KEPT_N - BLOCK_N) :], size))
         self._made_n += BLOCK_N
-        if self._impact_n is None:
-            self._look(size, place)
+        self._look(place)
         found: list[Finding] = []
         if self._impact_n is not None and self._made_n >= self._impact_n + PEAK_N + AFTER_N:
             found = self._decide(place)
+            self._look(place)
         elif self._episode.open:
             found = self._getting_up()
         return found
 
-    def _look(self, size: Samples, place: Place) -> None:
-        first = self._made_n - BLOCK_N
-        for i in np.flatnonzero(size > place.impact_g).tolist():
-            if first + i >= self._from_n:
-                self._impact_n = first + i
-                return
+    def _look(self, place: Place) -> None:
+        """The next impact, also one among the samples that came while the last one waited for its decision: who walks
+        crosses the limit with every hard step, and then falls."""
+        if self._impact_n is not None:
+            return
+        oldest = self._made_n - len(self._size)
+        from_n = max(self._from_n, oldest)
+        over = np.flatnonzero(self._size[from_n - oldest :] > place.impact_g)
+        if over.size:
+            self._impact_n = from_n + int(over[0])
+        self._from_n = self._made_n if self._impact_n is None else self._impact_n
 
     def _decide(self, place: Place) -> list[Finding]:
         assert self._impact_n is not None
