@@ -14,6 +14,7 @@ DEPTH_MAX = 8  # nested arrays and maps; deeper input is refused before it costs
 
 NotEncodable = (cbor2.CBOREncodeError, TypeError, ValueError, OverflowError, RecursionError)
 _SCALARS = (bool, int, float, bytes, str)
+_KEYS = frozenset({int, str, bytes})  # Python takes True and 1.0 for 1: as keys they would be a second encoding
 
 
 def _refuse(_decoder: object, _immutable: bool) -> object:
@@ -37,6 +38,8 @@ def encode(value: object) -> bytes:
     Source: RFC 8949 §4.2.1.
     """
     if isinstance(value, Mapping):
+        if not _KEYS.issuperset(map(type, value)):
+            raise TypeError("map keys are whole numbers, texts and byte strings")
         pairs = sorted((encode(key), encode(item)) for key, item in value.items())
         return _head(0xA0, len(pairs)) + b"".join(key + item for key, item in pairs)
     if isinstance(value, list | tuple):

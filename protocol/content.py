@@ -18,6 +18,7 @@ TEXT_MAX = 128  # characters of a text in a detail map; longer is malformed
 RANGES_MAX = 32  # position ranges in one gap record; the device writes a second record for more
 GAPS_MAX = 32  # gap records in one message; the device sends a second message for more
 TIME_MAX_MS = 1 << 53
+NUMBER_MAX = 1 << 53  # of numbers in a detail map, either sign: JSON carries them no further, and no infinities
 ALARM_ID_SIZE = 16
 
 Detail = Mapping[str, str | int | float | bytes]
@@ -209,6 +210,8 @@ def _detail(value: object) -> Detail:
             raise Malformed("content_detail", "keys of detail are short texts")
         if type(item) not in (str, int, float, bytes):
             raise Malformed("content_detail", "values of detail are texts, bytes and numbers")
+        if isinstance(item, int | float) and not abs(item) < NUMBER_MAX:
+            raise Malformed("content_detail", "a number that JSON cannot carry exactly")
         if isinstance(item, str | bytes) and len(item) > TEXT_MAX:
             raise Malformed("content_detail", "a long text in detail")
     return dict(value)

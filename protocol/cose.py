@@ -129,7 +129,8 @@ def parse_encrypt0(data: bytes, *, size_max: int) -> Encrypt0:
 
 def open_encrypt0(sealed: Encrypt0, cek: bytes, *, aad: bytes = b"") -> bytes:
     """The plaintext. Raises BadSignature: alg_unsupported, crit_unsupported, iv_size, tag_bad."""
-    if sealed.protected.get(ALG) != CHACHA20_POLY1305:
+    alg = sealed.protected.get(ALG)
+    if type(alg) is not int or alg != CHACHA20_POLY1305:
         raise BadSignature("alg_unsupported", "only ChaCha20/Poly1305 is used here")
     if CRIT in sealed.protected:
         raise BadSignature("crit_unsupported", "a header parameter that must be understood and is not")

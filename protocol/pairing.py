@@ -182,7 +182,7 @@ def _outer(raw: bytes, size_max: int) -> list[bytes]:
 
 def _body(outer: list[bytes], names: set[str]) -> dict[str, object]:
     body = cbor.decode(outer[0], size_max=len(outer[0]))
-    if not isinstance(body, dict) or body.keys() != names or body["v"] != 1:
+    if not isinstance(body, dict) or body.keys() != names or body["v"] != 1 or type(body["v"]) is not int:
         raise Malformed("pair_shape", "not this version's fields")
     return body
 

@@ -147,7 +147,8 @@ def _protected(key: SigningKey, iss: str, sub: str) -> dict[int, object]:
 
 def _read(raw: bytes) -> tuple[cose.Sign1, bytes, str, str]:
     signed = cose.parse_sign1(raw, size_max=SIZE_MAX)
-    if signed.protected.get(VDS) != RFC9162_SHA256:
+    vds = signed.protected.get(VDS)
+    if type(vds) is not int or vds != RFC9162_SHA256:
         raise Malformed("receipt_vds", "the verifiable data structure is not RFC9162_SHA256")
     kid, claims = signed.protected.get(cose.KID), signed.protected.get(CWT_CLAIMS)
     iss = claims.get(ISS) if isinstance(claims, dict) else None

@@ -71,8 +71,8 @@ def unpack(records: object) -> tuple[Vital, ...]:
     vitals = []
     base_ms = 0
     for index, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise Malformed("senml_shape", "a record is a map")
+        if not isinstance(record, dict) or any(type(label) is not int for label in record):
+            raise Malformed("senml_shape", "a record is a map with numbers as labels")
         fields = 2
         if index == 0:
             base_ms = _milliseconds(record.get(_BASE_TIME))
@@ -83,7 +83,9 @@ def unpack(records: object) -> tuple[Vital, ...]:
             at_ms += _milliseconds(record[_TIME])
             if index == 0 or at_ms == base_ms:
                 raise Malformed("senml_time", "a time that adds nothing")
-        if len(record) != fields or at_ms < 0:
+        if not 0 <= at_ms < TIME_MAX_MS:
+            raise Malformed("senml_time", "a time out of bounds")
+        if len(record) != fields:
             raise Malformed("senml_shape", "a record has a name and a value, the first also the base time")
         name, value = record.get(_NAME), record.get(_VALUE)
         quantity = QUANTITIES.get(name) if isinstance(name, str) else None

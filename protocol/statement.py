@@ -121,7 +121,8 @@ def _content_type(headers: cose.Headers, payload: bytes) -> tuple[str, bool]:
     if hashed:
         if cose.CONTENT_TYPE in headers:
             raise Malformed("statement_content_type", "a hash envelope has no content type of its own")
-        if headers[PAYLOAD_HASH_ALG] != SHA_256 or len(payload) != 32:
+        alg = headers[PAYLOAD_HASH_ALG]
+        if type(alg) is not int or alg != SHA_256 or len(payload) != 32:
             raise Malformed("statement_hash", "the payload of a hash envelope is 32 bytes of SHA-256")
     elif PREIMAGE_TYPE in headers or PAYLOAD_LOCATION in headers:
         raise Malformed("statement_headers", "only a hash envelope has a preimage")

@@ -175,6 +175,13 @@ def test_size_and_depth_are_bounded() -> None:
     assert code(b"\x81\x81\x01", depth_max=1) == "cbor_invalid"
 
 
+@pytest.mark.parametrize("text", ["a1f401", "a1f501", "a1f601", "a1f93c0001", "a1810101", "a1a001"])
+def test_a_map_key_is_a_number_a_text_or_bytes(text: str) -> None:
+    """Python would take true and 1.0 for the key 1."""
+    assert code(bytes.fromhex(text)) == "cbor_invalid"
+    assert read(bytes.fromhex("a3010141410261610 3".replace(" ", ""))) == {1: 1, b"A": 2, "a": 3}
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), cbor2.undefined, cbor2.CBORSimpleValue(1), 1 + 2j])
 def test_other_types_have_no_encoding(value: object) -> None:
     with pytest.raises(TypeError):
