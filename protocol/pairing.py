@@ -60,7 +60,10 @@ class Offer:
         secret = _unb64(values["s"][0])
         if len(secret) != SECRET_SIZE:
             raise Malformed("offer_shape", "the secret has 16 bytes")
-        return cls(address=address, gateway_key=PublicKey(_unb64(values["k"][0])), secret=secret)
+        found = cls(address=address, gateway_key=PublicKey(_unb64(values["k"][0])), secret=secret)
+        if found.text() != text:
+            raise Malformed("offer_shape", "not the one text of this offer")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

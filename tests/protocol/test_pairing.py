@@ -254,6 +254,9 @@ TEXTS = {
     "a short secret": TEXT[:-2],
     "no secret": TEXT[: TEXT.index("&s=")],
     "a key of another size": TEXT.replace("&s=", "AA&s="),
+    "an empty part": TEXT + "&",
+    "an escape that is not needed": TEXT.replace("gateway", "%67ateway"),
+    "parts in another order": TEXT.replace("?a=", "?s=x&a="),
     "base64 with padding": TEXT + "==",
     "too long": TEXT + "&" * 512,
 }
