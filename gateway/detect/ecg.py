@@ -47,6 +47,10 @@ ENDS = {
 }
 """What a newly raised kind ends at once: a heart that stands still no longer fibrillates."""
 
+NOT_CLEARED_BY_NOISE = frozenset({"ventricular_fibrillation"})
+"""Only beats that resemble each other end these: who handles a patient or presses the chest shakes the leads, and a
+noisy lead does not fibrillate."""
+
 
 class Ecg:
     """All ECG detectors of one enrolment."""
@@ -141,8 +145,9 @@ class Ecg:
         ]
         fibrillation = {"ventricular_fibrillation": fibrillating} if fibrillating is not None else None
         holds = fibrillation or conditions(views, self._settings)
-        unsteady = not holds and not holding and max(view.steady for view in views) < STEADY_MIN
-        return self._quality("noise" if unsteady else "", at_ms) + self._tell(holds, at_ms)
+        steady = max(view.steady for view in views) >= STEADY_MIN
+        unsteady = not holds and not holding and not steady
+        return self._quality("noise" if unsteady else "", at_ms) + self._tell(holds, at_ms, steady=steady)
 
     def _fibrillating(self, usable: Sequence[int], holding: frozenset[str]) -> Holds | None:
         raw, rules = self._leads.raw, self._settings
@@ -170,7 +175,7 @@ class Ecg:
             streak += 1
         return streak
 
-    def _tell(self, holds: dict[str, Holds], at_ms: int) -> list[Finding]:
+    def _tell(self, holds: dict[str, Holds], at_ms: int, *, steady: bool) -> list[Finding]:
         found: list[Finding] = []
         for kind, episode in self._episodes.items():
             held = holds.get(kind)
@@ -180,6 +185,8 @@ class Ecg:
                 for ended in ENDS.get(kind, ()) if raised else ():
                     found += self._episodes[ended].absent(at_ms=at_ms, at_once=True)
                 found += raised
+            elif held is None and not steady and kind in NOT_CLEARED_BY_NOISE:
+                episode.unknown()
             elif held is None:
                 found += episode.absent(at_ms=at_ms)
         return found
