@@ -19,7 +19,7 @@ LINES_MAX = 64  # signatures on a note; more is malformed (verifiers must take a
 NAME_MAX = 255  # bytes of a key name
 
 _DASH = "\u2014 "
-_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]+")
+_NAME = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]+")  # no surrogates: they have no bytes
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -107,7 +107,11 @@ class Checkpoint:
 
 def parse(whole: str) -> Note:
     """The note in `whole`. Raises Malformed: note_size, note_bad."""
-    if len(whole.encode("utf-8", "surrogatepass")) > NOTE_SIZE_MAX:
+    try:
+        size = len(whole.encode())
+    except UnicodeEncodeError as error:
+        raise Malformed("note_bad", "not a text of Unicode characters") from error
+    if size > NOTE_SIZE_MAX:
         raise Malformed("note_size", f"at most {NOTE_SIZE_MAX} bytes")
     text, found, rest = whole.rpartition("\n\n")
     if not found or not text or any(ord(sign) < 32 and sign != "\n" for sign in whole) or not rest.endswith("\n"):
