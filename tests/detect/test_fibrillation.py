@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+
 from gateway.detect.ecg import Ecg
 from gateway.detect.settings import DetectSettings
 from protocol.waves import Wave
