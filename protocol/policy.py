@@ -1,5 +1,6 @@
 """Whom a verifier trusts: logs, witnesses, and how many of them must have signed. Source: C2SP tlog-policy."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from protocol.notes import Checkpoint, NoteKey
 
 SIZE_MAX = 65_536  # bytes of a policy; a larger one is malformed
 NAMES_MAX = 256  # logs, witnesses and groups in one policy
+
+_THRESHOLD = re.compile(r"[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """logs by origin; witnesses and groups by the policy's own names; quorum: a name, or None for no witness needed."""
+    """logs by origin; witnesses and groups by the policy's own names; quorum: a name, or None for no witness needed.
+
+    groups: in the order of the text, each naming only witnesses and groups above it.
+    """
 
     logs: Mapping[str, NoteKey]
     witnesses: Mapping[str, NoteKey]
@@ -42,7 +48,7 @@ class Policy:
         if log not in signed:
             raise BadSignature("log_unsigned", "the log itself has not signed")
         present = {name for name, key in self.witnesses.items() if key in signed}
-        if self.quorum is not None and not self._met(self.quorum, present):
+        if self.quorum is not None and self.quorum not in self._met(present):
             raise BadSignature("quorum_missed", "too few witnesses have signed")
         return checkpoint, tuple((name, signed[self.witnesses[name]] or 0) for name in sorted(present))
 
@@ -50,11 +56,13 @@ class Policy:
         """(name, key id) of every key that may appear on a note."""
         return {(key.name, key.key_id) for key in (*self.logs.values(), *self.witnesses.values())}
 
-    def _met(self, name: str, present: set[str]) -> bool:
-        if name in self.witnesses:
-            return name in present
-        group = self.groups[name]
-        return sum(self._met(member, present) for member in group.members) >= group.least
+    def _met(self, present: set[str]) -> set[str]:
+        """The names that are satisfied when the witnesses `present` have signed; a group names only what is above it."""
+        met = set(present)
+        for name, group in self.groups.items():
+            if sum(member in met for member in group.members) >= group.least:
+                met.add(name)
+        return met
 
 
 def parse(text: str) -> Policy:
@@ -105,6 +113,6 @@ def _group(threshold: str, members: tuple[str, ...], taken: set[str]) -> Group:
         raise Malformed("policy_bad", "a group has each member once, named above it")
     if threshold in ("all", "any"):
         return Group(least=len(members) if threshold == "all" else 1, members=members)
-    if not threshold.isascii() or not threshold.isdigit() or not 1 <= int(threshold) <= len(members):
+    if not _THRESHOLD.fullmatch(threshold) or not 1 <= int(threshold) <= len(members):
         raise Malformed("policy_bad", "a group asks for all, any, or a number of its members")
     return Group(least=int(threshold), members=members)
