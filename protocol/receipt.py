@@ -21,7 +21,10 @@ TRANSPARENT_SIZE_MAX = 65_536 + RECEIPTS_MAX * SIZE_MAX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inclusion:
-    """A parsed receipt of inclusion. path: sibling of the leaf first; kid: of the log's key."""
+    """A parsed receipt of inclusion. path: sibling of the leaf first; kid: of the log's key.
+
+    The log signs the root alone: size and index are what leads there, and in another tree the same steps may have others.
+    """
 
     kid: bytes
     iss: str
