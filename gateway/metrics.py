@@ -63,6 +63,8 @@ class Metrics:
     def _alarms(self) -> None:
         """Alerts, their latency, and what is sent about them."""
         self.alerts = self._counter("alerts", "Alerts raised", ("kind",))
+        for kind in KINDS:  # at 0 from the start, or the first of a kind would be no increase
+            self.alerts.labels(kind)
         self.alerts_open = self._gauge("alerts_open", "Alerts that are not resolved", ("priority",))
         self.alert_unacknowledged_seconds = self._gauge(
             "alert_unacknowledged_seconds",
