@@ -1,156 +1,166 @@
-"""Tiles: paths as the specification writes them, and every node of a tree from its tiles."""
-
-from collections.abc import Sequence
+"""Tiles: one path for each, the nodes of any tree from them, and bodies of exactly their width."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import merkle, tiles
-from protocol.errors import Malformed
+from protocol.errors import Malformed, VigilError
 from tests.support import damage
 
-SIZE = 66_000
-LEAVES = [merkle.leaf_hash(number.to_bytes(3, "big")) for number in range(SIZE)]
-TREE = merkle.Tree(LEAVES)
-
-some_tiles = st.builds(
+every_tile = st.builds(
     tiles.Tile,
     level=st.none() | st.integers(0, tiles.LEVEL_MAX),
-    index=st.integers(0, 10**12),
+    index=st.integers(0, (1 << 56) - 1),
     width=st.integers(1, tiles.WIDTH),
 )
 
 
-def fetch(tile: tiles.Tile) -> Sequence[bytes]:
-    """The hashes of a tile of the tree."""
-    assert tile.level is not None
-    first = tile.index * tiles.WIDTH
-    return [TREE.node(tile.level * tiles.HEIGHT, first + place) for place in range(tile.width)]
-
-
-@given(some_tiles)
-def test_a_tile_comes_back_from_its_path(tile: tiles.Tile) -> None:
+@given(every_tile)
+def test_a_path_comes_back(tile: tiles.Tile) -> None:
     assert tiles.Tile.from_path(tile.path()) == tile
 
 
 @pytest.mark.parametrize(
     ("tile", "path"),
     [
-        (tiles.Tile(level=0, index=1234067), "tile/0/x001/x234/067"),
-        (tiles.Tile(level=0, index=273, width=112), "tile/0/273.p/112"),
-        (tiles.Tile(level=1, index=1, width=17), "tile/1/001.p/17"),
-        (tiles.Tile(level=None, index=0), "tile/entries/000"),
-        (tiles.Tile(level=7, index=999), "tile/7/999"),
-        (tiles.Tile(level=7, index=1000), "tile/7/x001/000"),
+        (tiles.Tile(level=0, index=0), "tile/0/000"),
+        (tiles.Tile(level=0, index=1_234_067), "tile/0/x001/x234/067"),
+        (tiles.Tile(level=1, index=273, width=1), "tile/1/273.p/1"),
+        (tiles.Tile(level=None, index=1000, width=255), "tile/entries/x001/000.p/255"),
     ],
 )
 def test_paths_are_those_of_the_specification(tile: tiles.Tile, path: str) -> None:
-    assert tile.path() == path and tiles.Tile.from_path(path) == tile
+    """tlog-tiles, "Merkle tree": its own example is 1234067."""
+    assert tile.path() == path
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "",
-        "tile/0/1",
-        "tile/0/0001",
+        "tile/0/0",
+        "tile/0/00",
+        "tile/0/0000",
         "tile/0/x000/001",
-        "tile/0/x001/x000",
-        "tile/0/001/002",
+        "tile/0/001/067",
+        "tile/0/x001",
         "tile/8/000",
         "tile/00/000",
         "tile/-1/000",
         "tile/0/000.p/0",
+        "tile/0/000.p/01",
         "tile/0/000.p/256",
         "tile/0/000.p/257",
-        "tile/0/000.p/017",
+        "tile/0/000.p/999",
         "tile/0/000.p/",
         "tile/0/000/",
         "/tile/0/000",
         "tile/0/000\n",
-        "tile/0/\u0660\u0660\u0660",
         "tile/0/../000",
-        "tile/entries/000/p/1",
+        "tile/entries/000.p/1/",
+        "tile/data/000",
+        "tile/0/\u0661\u0662\u0663",
         "tile/0/" + "x001/" * 20 + "000",
     ],
 )
-def test_another_path_is_malformed(path: str) -> None:
+def test_another_path_is_refused(path: str) -> None:
     with pytest.raises(Malformed, match="tile_path"):
         tiles.Tile.from_path(path)
 
 
-@given(
-    st.text(max_size=40)
-    | st.from_regex(r"tile/(entries|[0-9])/(x?[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?", fullmatch=True)
-)
-def test_any_path_is_refused_or_the_one_path(path: str) -> None:
-    found = damage.read_or_refuse(lambda raw: tiles.Tile.from_path(raw.decode()), path.encode())
-    assert found is None or (isinstance(found, tiles.Tile) and found.path() == path)
+@given(st.text(max_size=30), st.text("0123456789x./p", max_size=30))
+def test_arbitrary_paths_are_refused_or_are_the_tiles_own(text: str, close: str) -> None:
+    for path in (text, f"tile/{close}", f"tile/0/{close}", f"tile/entries/000{close}"):
+        found = damage.read_or_refuse(lambda _, path=path: tiles.Tile.from_path(path), b"")
+        assert found is None or (isinstance(found, tiles.Tile) and found.path() == path)
 
 
-@given(st.integers(1, SIZE), st.data())
-def test_every_node_comes_from_a_tile_that_the_log_hands_out(size: int, data: st.DataObject) -> None:
-    level = data.draw(st.integers(0, size.bit_length() - 1))
-    index = data.draw(st.integers(0, (size >> level) - 1))
-    tile = tiles.tile_for(level, index, size)
-    assert tile.fits(size) and 0 < tile.width <= tiles.WIDTH
-    assert tiles.node_from(fetch(tile), level, index) == TREE.node(level, index)
+def test_a_log_hands_out_what_is_filled_and_no_more() -> None:
+    assert tiles.Tile(level=0, index=0, width=5).fits(5)
+    assert tiles.Tile(level=0, index=0, width=5).fits(70_000)
+    assert not tiles.Tile(level=0, index=0, width=6).fits(5)
+    assert not tiles.Tile(level=0, index=1, width=1).fits(256)
+    assert tiles.Tile(level=1, index=0, width=1).fits(256)
+    assert not tiles.Tile(level=1, index=0, width=1).fits(255)
+    assert tiles.Tile(level=None, index=1, width=1).fits(257)
+    assert not tiles.Tile(level=None, index=0).fits(255)
 
 
-@given(st.integers(1, SIZE), st.data())
-def test_proofs_from_tiles_are_the_trees_own(size: int, data: st.DataObject) -> None:
-    index = data.draw(st.integers(0, size - 1))
-    older = data.draw(st.integers(1, size))
+def test_every_proof_of_a_tree_comes_from_its_tiles() -> None:
+    size = 66_000  # three levels of tiles, each with a partial one at the end
+    tree = merkle.Tree([merkle.leaf_hash(number.to_bytes(3, "big")) for number in range(size)])
+    for at in (1, 2, 255, 256, 257, 513, 65_535, 65_536, 65_537, size):
+        fetched: list[tiles.Tile] = []
 
-    def checked(tile: tiles.Tile) -> Sequence[bytes]:
-        assert tile.fits(size)
-        return fetch(tile)
+        def fetch(tile: tiles.Tile, at: int = at, fetched: list[tiles.Tile] = fetched) -> list[bytes]:
+            assert tile.fits(at)
+            assert tile.level is not None
+            fetched.append(tile)
+            level, first = tile.level * tiles.HEIGHT, tile.index * tiles.WIDTH
+            return [tree.node(level, first + place) for place in range(tile.width)]
 
-    read = tiles.reader(checked, size)
-    assert merkle.inclusion_path(read, index, size) == TREE.path(index, size)
-    assert merkle.consistency_path(read, older, size) == TREE.consistency(older, size)
-    assert merkle.range_root(read, 0, size) == TREE.root(size)
+        read = tiles.reader(fetch, at)
+        assert merkle.range_root(read, 0, at) == tree.root(at)
+        for index in {0, at // 3, at - 1}:
+            path = merkle.inclusion_path(read, index, at)
+            assert path == tree.path(index, at)
+        for size1 in {1, max(1, at // 2), at}:
+            assert merkle.consistency_path(read, size1, at) == tree.consistency(size1, at)
+        assert all(tiles.Tile.from_path(tile.path()) == tile for tile in fetched)
 
 
-def test_only_what_is_filled_is_handed_out() -> None:
-    assert tiles.Tile(level=0, index=0, width=255).fits(255) and not tiles.Tile(level=0, index=0).fits(255)
-    assert tiles.Tile(level=0, index=0).fits(256) and not tiles.Tile(level=0, index=1, width=1).fits(256)
-    assert tiles.Tile(level=1, index=0, width=1).fits(256) and not tiles.Tile(level=1, index=0, width=1).fits(255)
-    assert tiles.Tile(level=None, index=0, width=3).fits(3) and not tiles.Tile(level=None, index=0, width=4).fits(3)
-    assert not tiles.Tile(level=7, index=0, width=1).fits(SIZE)
-
-
-def test_a_tile_that_is_too_short_gives_no_node() -> None:
-    for level, index, size in ((0, 3, 3), (3, 0, 7), (7, 1, 255), (8, 0, 0)):
+def test_a_tile_that_is_too_short_for_a_node_is_malformed() -> None:
+    hashes = [merkle.leaf_hash(bytes([number])) for number in range(5)]
+    assert tiles.node_from(hashes, 2, 0) == merkle.tree_root(hashes[:4])
+    for level, index in ((0, 5), (2, 1), (3, 0)):
         with pytest.raises(Malformed, match="tile_short"):
-            tiles.node_from(LEAVES[:size], level, index)
+            tiles.node_from(hashes, level, index)
 
 
-@given(st.lists(st.binary(min_size=32, max_size=32), max_size=5), st.integers(0, 6), st.binary(max_size=3))
-def test_a_tiles_body_comes_apart_at_its_width_only(hashes: list[bytes], width: int, more: bytes) -> None:
-    body = b"".join(hashes) + more
-    if width == len(hashes) and not more:
-        assert tiles.split(body, width) == hashes
-    else:
-        with pytest.raises(Malformed, match="tile_size"):
-            tiles.split(body, width)
-
-
-@given(st.lists(st.binary(max_size=40), max_size=5))
-def test_a_bundle_comes_back_and_every_cut_is_refused(entries: list[bytes]) -> None:
-    body = tiles.bundle(entries)
-    assert tiles.unbundle(body, len(entries)) == entries
+def test_a_body_of_hashes_has_exactly_its_width() -> None:
+    hashes = [merkle.leaf_hash(bytes([number])) for number in range(3)]
+    body = b"".join(hashes)
+    assert tiles.split(body, 3) == hashes
     for cut in damage.every_prefix(body):
         with pytest.raises(Malformed, match="tile_size"):
-            tiles.unbundle(cut, len(entries))
-    for other in (body + b"\x00", body + b"\x00\x00", body + b"\x00\x05ab"):
+            tiles.split(cut, 3)
+    for wrong, width in ((body + b"\x00", 3), (body, 2), (body, 4), (b"", 1)):
         with pytest.raises(Malformed, match="tile_size"):
-            tiles.unbundle(other, len(entries))
+            tiles.split(wrong, width)
 
 
-@given(st.binary(max_size=60), st.integers(0, 6))
-def test_any_bundle_is_refused_or_comes_back(data: bytes, width: int) -> None:
+@given(st.lists(st.binary(max_size=300), max_size=8))
+def test_a_bundle_comes_back(entries: list[bytes]) -> None:
+    assert tiles.unbundle(tiles.bundle(entries), len(entries)) == entries
+
+
+def test_a_bundle_is_what_the_specification_says() -> None:
+    """tlog-tiles, "Log entries": each entry after its length in two big-endian bytes."""
+    assert tiles.bundle([b"a", b"", b"x" * 300]) == b"\x00\x01a\x00\x00\x01\x2c" + b"x" * 300
+    longest = bytes(tiles.ENTRY_SIZE_MAX)
+    assert tiles.unbundle(tiles.bundle([longest]), 1) == [longest]
+
+
+def test_every_cut_of_a_bundle_is_refused_and_every_flip_says_something_else() -> None:
+    entries = [b"one", b"", b"three"]
+    body = tiles.bundle(entries)
+    for cut in damage.every_prefix(body):
+        with pytest.raises(Malformed, match="tile_size"):
+            tiles.unbundle(cut, 3)
+    for flipped in damage.every_bit_flip(body):
+        try:
+            found = tiles.unbundle(flipped, 3)
+        except VigilError:
+            continue
+        assert found != entries and tiles.bundle(found) == flipped
+    for width in (0, 2, 4):
+        with pytest.raises(Malformed, match="tile_size"):
+            tiles.unbundle(body, width)
+
+
+@given(st.binary(max_size=60), st.integers(0, 5))
+def test_arbitrary_bodies_are_refused_or_are_the_one_encoding(data: bytes, width: int) -> None:
     found = damage.read_or_refuse(lambda raw: tiles.unbundle(raw, width), data)
-    if isinstance(found, list):
-        assert tiles.bundle(found) == data and len(found) == width
+    assert found is None or (isinstance(found, list) and tiles.bundle(found) == data)
+    assert damage.read_or_refuse(lambda raw: tiles.split(raw, 1 + width), data) is None or len(data) == 32 * (1 + width)
