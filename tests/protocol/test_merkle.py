@@ -237,3 +237,16 @@ def test_larger_trees_prove_the_same_from_nodes_that_were_stored(size: int, data
     proof = merkle.consistency_path(lambda level, place: nodes[level, place], size1, size)
     root1 = merkle.tree_root(leaves[:size1])
     merkle.verify_consistency(size1=size1, size2=size, root1=root1, root2=root, path=proof)
+
+
+def test_a_proof_reads_few_nodes() -> None:
+    tree = merkle.Tree([merkle.leaf_hash(number.to_bytes(2, "big")) for number in range(5000)])
+    read: list[merkle.Node] = []
+
+    def counted(level: int, index: int) -> bytes:
+        read.append((level, index))
+        return tree.node(level, index)
+
+    assert len(merkle.inclusion_path(counted, 1234, 5000)) <= 13 and len(read) <= 26
+    read.clear()
+    assert len(merkle.consistency_path(counted, 1234, 5000)) <= 14 and len(read) <= 26

@@ -124,6 +124,14 @@ def test_other_sizes_and_places_do_not_reach_the_root() -> None:
             assert (found is not None) == (index == 6 and size in range(17, 33))
 
 
+def test_the_last_entry_of_7_passes_as_the_last_of_4() -> None:
+    """Not even the index is signed: who needs the place has the size from a checkpoint, as the evidence does."""
+    signed = cose.parse_sign1(issued(6, 7), size_max=receipt.SIZE_MAX)
+    moved = cbor.encode([4, 3, TREE.path(6, 7)])
+    raw = b"\xd2" + cbor.encode([signed.protected_bytes, {396: {-1: [moved]}}, None, signed.signature])
+    assert receipt.verify(receipt.read(raw), entry=ENTRIES[6], key=LOG.public) == TREE.root(7)
+
+
 @given(st.binary(max_size=120))
 def test_arbitrary_bytes_only_fail(data: bytes) -> None:
     for raw in (data, b"\xd2\x84" + data, laid({396: {-1: [data]}}, payload=None), laid({396: {-2: [data]}})):
