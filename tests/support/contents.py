@@ -45,7 +45,9 @@ def wave(draw: st.DrawFn, stream: str) -> waves.Wave:
 def ranges(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
     """Ascending ranges that do not touch."""
     found, floor = [], 0
-    for room, length in draw(st.lists(st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 20)), min_size=1, max_size=5)):
+    for room, length in draw(
+        st.lists(st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 20)), min_size=1, max_size=5)
+    ):
         found.append((floor + room, floor + room + length))
         floor += room + length + 2
     return tuple(found)
