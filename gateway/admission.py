@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.positions import INTERVALS_MAX, Intervals
 from protocol import message, topics
+from protocol.content import Clock
 from protocol.errors import ProtocolError
 from protocol.keys import PublicKey
 
@@ -15,6 +16,9 @@ SUCCESS, NOT_YOURS, QUOTA, MALFORMED = 0x00, 0x87, 0x97, 0x99  # MQTT 5 PUBACK r
 BAD_SIGNATURES_MAX = 32  # in a minute; the next one quarantines the data lane and costs the connection
 BAD_SIGNATURES_MS = 60_000
 QUARANTINE_MS = 60_000  # then the device may try again
+STATES_PER_S, STATES_BURST = 1.0, 10.0  # heartbeats come every 10 s; more than this is over quota
+CLOCK_FLAGS = ("unsynced", "ahead", "behind")
+CLOCK_OFF_MS = 60_000  # a device's clock that differs by more from ours is flagged
 TAKEN = frozenset({"enrolled", "active", "quarantined"})  # states whose messages are looked at
 CODES = {
     "message_size": MALFORMED,
@@ -50,10 +54,10 @@ REFUSALS = frozenset(
         "inner_header",
         "inner_not_deterministic",
         "content_bad",
-        "simulated",
     }
 )
 """Every code that may be counted: the closed set of a metric's label."""
+_DEVICE = slice(8, 24)  # where an up-topic names the device
 
 
 class Bucket:
@@ -67,12 +71,14 @@ class Bucket:
 
     def take(self, now_ms: int) -> bool:
         """Take one token; False when there is none."""
-        tokens = self._tokens + (now_ms - self._at_ms) * self._rate
+        tokens = self._tokens
+        if now_ms > self._at_ms:  # a clock that was set back brings nothing and takes nothing away
+            tokens += (now_ms - self._at_ms) * self._rate
+            if tokens > self._burst:
+                tokens = self._burst
         self._at_ms = now_ms
-        if tokens > self._burst:
-            tokens = self._burst
         if tokens < 1:
-            self._tokens = max(0.0, tokens)
+            self._tokens = tokens
             return False
         self._tokens = tokens - 1
         return True
@@ -92,6 +98,7 @@ class Member:
     lk: bytes = field(repr=False)
     data: Bucket
     alarms: Bucket
+    states: Bucket = field(default_factory=lambda: Bucket(rate_per_s=STATES_PER_S, burst=STATES_BURST))
     covered: dict[tuple[int, int], Intervals] = field(default_factory=dict)
     pending: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
     floor: int = 0
@@ -142,15 +149,20 @@ class Entrant:
     excess: bool = False
 
 
-def admit(member: Member, *, lane: int, topic: str, raw: bytes, now_ms: int) -> Entrant:
-    """The checks before the signature. Raises Refusal and Malformed."""
-    if len(raw) > message.SIZE_MAX[lane]:
+def admit(member: Member, *, lane: int | None, topic: str, raw: bytes, now_ms: int) -> Entrant:
+    """The checks before the signature. lane: what `topic` is for, None when it is nobody's. Raises Refusal and Malformed."""
+    if len(raw) > message.SIZE_MAX[topics.DATA if lane is None else lane]:
         raise Refusal("message_size", f"{len(raw)} bytes")
+    if lane is None or topic[_DEVICE] != member.device:
+        raise Refusal("topic_not_yours", "another device's topic")
     if member.state not in TAKEN and not (member.state == "erasing" and lane == topics.STATE):
         raise Refusal(f"device_{member.state}", "this device's messages are not taken now")
     excess = False
     if lane == topics.ALARM:
         excess = not member.alarms.take(now_ms)
+    elif lane == topics.STATE:
+        if not member.states.take(now_ms):
+            raise Refusal("over_quota", "more states than this device may send")
     elif member.quarantined_until_ms > now_ms:
         raise Refusal("device_quarantined", "too many bad signatures; alarms are still taken")
     elif not member.data.take(now_ms):
@@ -172,6 +184,18 @@ def admit(member: Member, *, lane: int, topic: str, raw: bytes, now_ms: int) -> 
     if not taken and intervals is not None and len(intervals) >= INTERVALS_MAX and intervals.opens_a_hole(position.seq):
         raise Refusal("positions_scattered", "this device leaves too many holes")
     return Entrant(member=member, message=seen, hash=digest, taken=taken, again=waiting == digest, excess=excess)
+
+
+def clock_flag(clock: Clock, *, received_ms: int, live: bool) -> str:
+    """What is wrong with the clock of a message, "" when nothing is. live: it was sent as soon as it was made, so that an
+    old time means a slow clock; a spooled message may be a week old."""
+    if not clock.synced:
+        return "unsynced"
+    if clock.wall_ms - received_ms > CLOCK_OFF_MS:
+        return "ahead"
+    if live and received_ms - clock.wall_ms > CLOCK_OFF_MS:
+        return "behind"
+    return ""
 
 
 def answer_for(code: str) -> int:

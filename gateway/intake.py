@@ -5,15 +5,17 @@ is acknowledged, receipted, or shown before its commit. wire.md, "Admission orde
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Protocol
 
-from gateway.admission import SUCCESS, Entrant, Member, Refusal, admit, answer_for, counted
+from gateway.admission import SUCCESS, Entrant, Member, Refusal, admit, answer_for, clock_flag, counted
 from gateway.batch import Batch
 from gateway.directory import Directory
 from gateway.ingress.arrival import Arrival
+from gateway.ingress.session import Lane
 from gateway.verifying import Verifying
 from protocol import content, message, topics
 from protocol.errors import BadSignature, ProtocolError
@@ -21,9 +23,8 @@ from protocol.errors import BadSignature, ProtocolError
 COMMIT_ROWS = 500  # wire.md: commit at 500 rows or after 20 ms
 COMMIT_AFTER_S = 0.020
 TURN_MESSAGES = 64  # handled before sockets get their turn again
-QUEUE_MAX = (
-    4096  # messages that wait for verification; beyond it data is answered "quota: keep it", alarms are still taken
-)
+QUEUE_MAX = 4096  # messages that wait for verification; beyond it data is answered "keep it", alarms are still taken
+HOLD_FROM, HOLD_UNTIL = 2048, 512  # so many waiting: stop reading data connections; so few: read them again
 CONFLICT_KEPT_MAX = 64  # conflicting messages of one device kept as evidence in one run; more are counted only
 ALARM_IDS_MAX = 256  # alarm ids and kinds remembered per device for coalescing; older ones count as new
 COALESCE_MS = 60_000  # beyond its bucket, an alarm of a kind that was heard within this time says nothing new
@@ -36,6 +37,9 @@ class Ward(Protocol):
         self, member: Member, seen: content.Content, *, received_ms: int, source: tuple[int, int, int], batch: Batch
     ) -> bool:
         """Put what the content means into the batch; True when it raises an alarm, which commits at once."""
+
+    def repeated(self, member: Member, alarm: content.Alarm) -> None:
+        """Count an alarm that says nothing new and is not kept."""
 
 
 class Committer(Protocol):
@@ -53,7 +57,8 @@ class Committer(Protocol):
 
 class Intake:
     """The gateway's Sink: takes arrivals on the event loop. count: adds to a refusal's counter; drop: ends a device's
-    connections; look_up: SHA-256 of the stored message at a position, or None."""
+    connection of one lane; hold: stops reading data connections (True; for a while only), or reads them again; flag:
+    counts messages of a clock that is off; look_up: SHA-256 of the stored message at a position, or None."""
 
     def __init__(
         self,
@@ -63,14 +68,17 @@ class Intake:
         committer: Committer,
         look_up: Callable[[int, message.Position], bytes | None],
         count: Callable[[str], None],
-        drop: Callable[[str], None],
+        drop: Callable[[str, Lane], None],
+        hold: Callable[[bool], None],
+        flag: Callable[[str], None],
         answered: Callable[[Member, content.State], None],
         loop: asyncio.AbstractEventLoop,
         pool: Executor | None,
     ) -> None:
         self._directory, self._ward, self._committer = directory, ward, committer
         self._look_up, self._count, self._drop, self._answered = look_up, count, drop, answered
-        self._loop = loop
+        self._hold, self._flag, self._loop = hold, flag, loop
+        self._held = False
         self._verifying = Verifying(pool, self._job_done)
         self._inbox: deque[tuple[Arrival, Entrant]] = deque()
         self._woken = False
@@ -97,8 +105,6 @@ class Intake:
             if member is None:
                 raise Refusal("device_unknown", "not enrolled here")
             lane = self._directory.lanes.get(arrival.topic)
-            if lane is None or not arrival.topic.startswith(f"vigil/1/{arrival.device}/"):
-                raise Refusal("topic_not_yours", "another device's topic")
             entrant = admit(member, lane=lane, topic=arrival.topic, raw=arrival.payload, now_ms=arrival.received_ms)
             if entrant.taken and self._known(entrant):
                 self._again(arrival, entrant)
@@ -113,6 +119,9 @@ class Intake:
             return
         self._inbox.append((arrival, entrant))
         self._wake()
+        if self.waiting >= HOLD_FROM:
+            self._held = True
+            self._hold(True)
 
     # -- turns -------------------------------------------------------------------------------------------------------
 
@@ -130,6 +139,9 @@ class Intake:
         self._woken = False
         for (arrival, entrant), good in self._verifying.turn(self._inbox, TURN_MESSAGES):
             self._judge(arrival, entrant, good)
+        if self._held and self.waiting <= HOLD_UNTIL:
+            self._held = False
+            self._hold(False)
         if self._verifying.pressing(self._inbox):
             self._wake()
 
@@ -140,7 +152,7 @@ class Intake:
             if not good:
                 if member.bad_signature(arrival.received_ms):
                     self._count("device_quarantined")
-                    self._drop(member.device)
+                    self._drop(member.device, arrival.lane_connection)
                 raise BadSignature("signature_bad", "the signature does not hold")
             if seen.position.lane == topics.STATE:
                 self._state(arrival, entrant)
@@ -148,11 +160,12 @@ class Intake:
             if self._conflicting(arrival, entrant):
                 return
             opened, found = self._open(entrant)
-            if self._says_nothing_new(member, found, arrival.received_ms) and entrant.excess:
+            if isinstance(found, content.Alarm) and self._says_nothing_new(entrant, found, arrival.received_ms):
+                self._ward.repeated(member, found)
                 raise Refusal("alarm_coalesced", "it says nothing new", final=True)
         except ProtocolError as error:
             self._refuse(arrival, error)
-            if isinstance(error, Refusal) and error.final:
+            if isinstance(error, Refusal) and error.final and seen.position.lane != topics.STATE:
                 self.batch.refused(entrant, counted(error.code))
                 self._schedule(now=False)
             return
@@ -174,6 +187,7 @@ class Intake:
         """Into the batch, under the eyes of the detectors."""
         member, position = entrant.member, entrant.message.position
         member.pending[position.lane, position.boot, position.seq] = entrant.hash
+        self._look_at_clock(found, arrival.received_ms, live=False)
         batch = self.batch
         batch.keep(entrant, arrival, opened)
         source = (position.lane, position.boot, position.seq)
@@ -186,8 +200,11 @@ class Intake:
     def _state(self, arrival: Arrival, entrant: Entrant) -> None:
         """A heartbeat, a birth or an answer: heard, shown, not kept."""
         member, position = entrant.member, entrant.message.position
+        if (position.boot, position.seq) <= member.last_state:
+            raise Refusal("state_replayed", "the same state came twice at once")
         _, found = self._open(entrant)
         member.last_state = (position.boot, position.seq)
+        self._look_at_clock(found, arrival.received_ms, live=True)
         arrival.answer(SUCCESS)
         source = (position.lane, position.boot, position.seq)
         urgent = self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
@@ -198,6 +215,11 @@ class Intake:
                 self.batch.activate(member)
         if self.batch.changed:
             self._schedule(now=urgent)
+
+    def _look_at_clock(self, found: content.Content, received_ms: int, *, live: bool) -> None:
+        """A wrong clock is flagged, and no reason to refuse."""
+        if wrong := clock_flag(found.clock, received_ms=received_ms, live=live):
+            self._flag(wrong)
 
     # -- positions that are taken ------------------------------------------------------------------------------------
 
@@ -232,22 +254,22 @@ class Intake:
         self.batch.conflict(entrant, arrival, stored=stored, kept=kept)
         self._count("conflict")
         if place.lane == topics.ALARM:
-            _, found = self._open(entrant)
-            source = (place.lane, place.boot, place.seq)
-            self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
+            with contextlib.suppress(ProtocolError):  # what cannot be read raises nothing, and is evidence all the same
+                _, found = self._open(entrant)
+                source = (place.lane, place.boot, place.seq)
+                self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
         self._schedule(now=place.lane == topics.ALARM)
         return True
 
-    def _says_nothing_new(self, member: Member, found: content.Content, now_ms: int) -> bool:
-        """Whether an alarm repeats an id, or a kind within the last minute. The first of each is never coalesced."""
-        if not isinstance(found, content.Alarm):
-            return False
+    def _says_nothing_new(self, entrant: Entrant, found: content.Alarm, now_ms: int) -> bool:
+        """Whether an alarm beyond its bucket repeats an id, or a kind within the last minute. The first is never coalesced."""
+        member = entrant.member
         heard = self._alarms.setdefault(member.device, {})
         repeated = found.id in heard or now_ms - heard.get(found.kind, -COALESCE_MS) < COALESCE_MS
         heard[found.id] = heard[found.kind] = now_ms
         while len(heard) > ALARM_IDS_MAX:
             del heard[next(iter(heard))]
-        return repeated
+        return repeated and entrant.excess
 
     # -- the end of a message's way ----------------------------------------------------------------------------------
 

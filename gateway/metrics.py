@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.admission import CLOCK_FLAGS
 from gateway.detect.finding import KINDS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each would double every scrape
@@ -51,6 +52,13 @@ class Metrics:
         self.messages = self._counter("messages", "Messages made durable", ("lane",))
         self.readings = self._counter("readings", "Vital signs in durable messages")
         self.refusals = self._counter("refusals", "Messages and packets that were refused", ("code",))
+        self.clock_flags = self._counter(
+            "clock_flags",
+            "Messages that were taken although their device's clock is wrong or unsynchronised",
+            ("flag",),
+        )
+        for flag in CLOCK_FLAGS:
+            self.clock_flags.labels(flag)
         self.receipts = self._counter("receipts", "Signed receipts sent to devices")
         self.commits = self._counter("commits", "Transactions of the record")
         self.commit_seconds = self._histogram("commit_seconds", "One transaction with its fsync")

@@ -19,7 +19,8 @@ from gateway.detect.settings import DetectSettings
 from gateway.directory import Directory
 from gateway.duties import Duties
 from gateway.ingress.endpoint import Endpoint
-from gateway.ingress.limits import EndpointLimits
+from gateway.ingress.limits import ENDPOINT_CODES, EndpointLimits
+from gateway.ingress.session import Lane
 from gateway.intake import Intake
 from gateway.keyring import Keyring
 from gateway.serving import serving
@@ -37,15 +38,6 @@ from protocol.errors import ConfigError, VigilError
 from protocol.evidence import Trust
 
 DRAIN_S = 5.0  # when stopping, how long the last commit may take
-
-ENDPOINT_CODES = frozenset(
-    "accept_failed closed_authentication_method closed_by_device closed_by_gateway closed_client_id closed_lost"
-    " closed_no_connect closed_not_mqtt closed_not_yours closed_packet_id closed_protocol_error closed_qos_2"
-    " closed_receive_maximum closed_retain closed_silent closed_slow_reader closed_stopping closed_subscription_id"
-    " closed_taken_over closed_too_large closed_topic_alias closed_trickle closed_version dropped_down"
-    " refused_certificate refused_sockets refused_sockets_address refused_subscription refused_tls refused_topic".split()
-)
-"""Why the listener refuses or closes, as far as they are counted by name."""
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +92,8 @@ class Gateway:
             look_up=self._hash_at,
             count=self.refusals.count,
             drop=self.drop,
+            hold=self.hold,
+            flag=lambda name: self.metrics.clock_flags.labels(name).inc(),
             answered=self._answered,
             loop=self.loop,
             pool=self.pool,
@@ -115,10 +109,18 @@ class Gateway:
         self.endpoints.append(made)
         return made
 
-    def drop(self, device: str) -> None:
-        """End a device's connections: not authorised."""
+    def drop(self, device: str, lane: Lane | None = None) -> None:
+        """End a device's connections, or its one of `lane`: not authorised."""
         for endpoint in self.endpoints:
-            endpoint.disconnect(device, 0x87)
+            endpoint.disconnect(device, 0x87, lane)
+
+    def hold(self, held: bool) -> None:
+        """Stop reading data connections, or read them again."""
+        for endpoint in self.endpoints:
+            if held:
+                endpoint.pause()
+            else:
+                endpoint.resume()
 
     def reload(self) -> None:
         """Take up what another process changed: devices, offers, requests of the command line."""

@@ -6,10 +6,11 @@ from typing import Final
 from gateway.admission import Member
 from gateway.alerts.book import Book, Changes
 from gateway.batch import Batch, Source
+from gateway.detect.device import KIND_OF
 from gateway.detect.finding import Finding
 from gateway.detect.settings import DetectSettings
 from gateway.detect.watch import Watch
-from protocol.content import Content
+from protocol.content import Alarm, Content
 
 WARM_S: Final = 90  # of stored readings that the detectors see again after a start: longer than any of their windows
 
@@ -22,6 +23,7 @@ class Ward:
         self._settings, self._demo = settings, demo
         self._watches: dict[str, Watch] = {}
         self._simulated: dict[str, bool] = {}
+        self._repeats: dict[tuple[str, str], int] = {}  # coalesced alarms by device and kind, until the next tick
         self.heard: dict[str, int] = {}  # when each device was heard last, Unix ms
 
     def look(self, member: Member, seen: Content, *, received_ms: int, source: Source, batch: Batch) -> bool:
@@ -35,6 +37,12 @@ class Ward:
             return False
         return self._consider(member.device, findings, now_ms=received_ms, source=source, batch=batch)
 
+    def repeated(self, member: Member, alarm: Alarm) -> None:
+        """Count an alarm that says nothing new and is not kept: its alert says how many there were."""
+        if self._demo or not alarm.simulated:
+            place = (member.device, KIND_OF[alarm.kind])
+            self._repeats[place] = self._repeats.get(place, 0) + 1
+
     def tick(self, devices: Iterable[str], *, now_ms: int, batch: Batch) -> bool:
         """What the passing of time brings, for alarms and for their escalation. Call it once a second."""
         urgent = False
@@ -43,6 +51,8 @@ class Ward:
             findings = [] if watch is None else watch.tick(now_ms=now_ms)
             if findings:
                 urgent |= self._consider(device, findings, now_ms=now_ms, source=None, batch=batch)
+        repeats, self._repeats = self._repeats, {}
+        batch.changes += filter(None, (self.book.repeated(*place, count=count) for place, count in repeats.items()))
         due = self.book.due(now_ms)
         if due:
             batch.changes.append(due)

@@ -132,6 +132,17 @@ class Book:
         self._open[name] = alert
         return _changed(alert, "raise", now_ms, notices=self._notices(alert))
 
+    def repeated(self, device: str, kind: str, *, count: int) -> Changes:
+        """Alarms of an open alert's kind that were not kept because they said nothing new: its detail counts them."""
+        same = [alert for alert in self._open.values() if (alert.device, alert.kind) == (device, kind)]
+        if not same:
+            return NOTHING
+        latest = max(same, key=lambda alert: alert.onset_ms)
+        repeats = int(latest.detail.get("coalesced", 0)) + count
+        moved = dataclasses.replace(latest, detail={**latest.detail, "coalesced": repeats})
+        self._put(moved)
+        return Changes(alerts=(moved,))
+
     def acknowledge(self, name: str, *, by: str, now_ms: int) -> Changes:
         """A person acts on an alert. Nothing changes when one did before. Raises NotFound, Refused."""
         alert = self._find(name)

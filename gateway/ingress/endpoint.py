@@ -112,10 +112,11 @@ class Endpoint:
             sent = True
         return sent
 
-    def disconnect(self, device: str, reason: int) -> None:
-        """Ends the device's connections with an MQTT reason code (0x87 revoked, 0x98 by a person)."""
+    def disconnect(self, device: str, reason: int, lane: mqtt.Lane | None = None) -> None:
+        """Ends the device's connections, or its one of `lane`, with an MQTT reason code (0x87 revoked, 0x98 by a person)."""
         for connection in self._of(device):
-            connection.perform(connection.session.close(reason, "closed_by_gateway"))
+            if lane in (None, connection.session.lane):
+                connection.perform(connection.session.close(reason, "closed_by_gateway"))
 
     def pause(self) -> None:
         """Stops reading data connections until `resume`, for `pause_s` at most and then not for `pause_rest_s`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import ssl
 import time
 from collections import Counter
@@ -14,9 +15,10 @@ import pytest
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.ingress import endpoint as endpoint_module
 from gateway.ingress.arrival import Arrival
 from gateway.ingress.endpoint import Endpoint
-from gateway.ingress.limits import EndpointLimits
+from gateway.ingress.limits import ENDPOINT_CODES, EndpointLimits
 from gateway.ingress.tls import server_context
 from protocol import topics
 from protocol.errors import ConfigError
@@ -469,3 +471,11 @@ def test_a_plain_listener_is_for_loopback_only() -> None:
             await endpoint.start("0.0.0.0", 0, None)
 
     asyncio.run(scene())
+
+
+def test_everything_that_the_listener_counts_has_its_name_in_the_closed_set() -> None:
+    folder = Path(endpoint_module.__file__).parent
+    texts = {path.stem: path.read_text() for path in folder.glob("*.py") if path.stem not in ("broker", "limits")}
+    said = set(re.findall(r'"((?:accept|closed|dropped|refused)_[a-z0-9_]+)"', "".join(texts.values())))
+    said |= {f"closed_{code}" for code in re.findall(r'Malformed\("(mqtt_[a-z_]+)"', "".join(texts.values()))}
+    assert said == ENDPOINT_CODES

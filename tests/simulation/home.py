@@ -143,7 +143,9 @@ class Home:
             committer=self.committer,
             look_up=look_up,
             count=lambda _: None,
-            drop=lambda _: None,
+            drop=lambda _, __: None,
+            hold=lambda _: None,
+            flag=lambda _: None,
             answered=lambda _, __: None,
             loop=self.loop,  # type: ignore[arg-type]
             pool=None,
@@ -312,6 +314,9 @@ class _Blind:
     def look(self, *_: object, **__: object) -> bool:
         """Nothing to see."""
         return False
+
+    def repeated(self, *_: object) -> None:
+        """Nothing to count."""
 
 
 def _numbers(entry: Entry) -> list[int]:
