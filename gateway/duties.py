@@ -219,7 +219,8 @@ class Duties:
             metrics.alerts_open.labels(priority).set(sum(alert.priority == priority for alert in found))
         unanswered = [a.raised_ms for a in found if a.priority == "high" and a.acknowledged_ms is None]
         metrics.alert_unacknowledged_seconds.set((now_ms - min(unanswered)) / 1000 if unanswered else 0)
-        states = [member.state for member in gateway.directory.members.values()]
+        members = gateway.directory.members.values()
+        states = ["quarantined" if member.quarantined_until_ms > now_ms else member.state for member in members]
         for state in devices.STATES:
             metrics.devices.labels(state).set(states.count(state))
         count, oldest = self._backlog
@@ -227,7 +228,7 @@ class Duties:
         metrics.anchor_age_seconds.set(0 if oldest is None else (now_ms - oldest) / 1000)
         metrics.outbox_pending.set(alerts.pending(gateway.record))
         metrics.page_clients.set(gateway.hub.subscribers)
-        metrics.page_dropped.set(gateway.hub.waves_dropped)
+        metrics.waves_dropped(gateway.hub.waves_dropped)
 
 
 async def _forever(name: str, job: Callable[[], Coroutine[object, object, None]]) -> None:

@@ -21,19 +21,23 @@ from starlette.routing import Route
 
 from gateway.admission import CLOCK_FLAGS
 from gateway.detect.finding import KINDS
+from protocol.topics import LANE_NAMES
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each would double every scrape
 
 OTHER = "other"  # the label of whatever is not in its closed set
+CHANNELS = ("first", "second")  # of the outbox: the steps of the escalation
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 Health = Callable[[], tuple[bool, Mapping[str, object]]]
 
 
 class Metrics:
-    """Attributes are named as the metrics, without prefix and unit of counting."""
+    """Attributes are named as the metrics, without prefix and unit of counting. Counters with labels are there at 0 from the
+    start: to Prometheus, a series that begins at 1 has not increased."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._waves_dropped = 0
         self._intake()
         self._alarms()
         self._rest()
@@ -50,6 +54,8 @@ class Metrics:
     def _intake(self) -> None:
         """Messages in, refusals, commits, receipts, connections."""
         self.messages = self._counter("messages", "Messages made durable", ("lane",))
+        for lane in LANE_NAMES:
+            self.messages.labels(lane)
         self.readings = self._counter("readings", "Vital signs in durable messages")
         self.refusals = self._counter("refusals", "Messages and packets that were refused", ("code",))
         self.clock_flags = self._counter(
@@ -71,7 +77,7 @@ class Metrics:
     def _alarms(self) -> None:
         """Alerts, their latency, and what is sent about them."""
         self.alerts = self._counter("alerts", "Alerts raised", ("kind",))
-        for kind in KINDS:  # at 0 from the start, or the first of a kind would be no increase
+        for kind in (*KINDS, OTHER):
             self.alerts.labels(kind)
         self.alerts_open = self._gauge("alerts_open", "Alerts that are not resolved", ("priority",))
         self.alert_unacknowledged_seconds = self._gauge(
@@ -83,6 +89,8 @@ class Metrics:
         )
         self.outbox_pending = self._gauge("outbox_pending", "Notices that wait to be sent")
         self.outbox_failed = self._counter("outbox_failed", "Tries of a channel that failed", ("channel",))
+        for channel in CHANNELS:
+            self.outbox_failed.labels(channel)
 
     def _rest(self) -> None:
         """The build, storage, anchoring, devices, pages."""
@@ -98,11 +106,16 @@ class Metrics:
         )
         self.devices = self._gauge("devices", "Enrolled devices", ("state",))
         self.page_clients = self._gauge("page_clients", "Open caregivers' pages")
-        self.page_dropped = self._gauge("page_dropped_waves", "Stretches of curves that slow pages lost")
+        self.page_dropped_waves = self._counter("page_dropped_waves", "Stretches of curves that slow pages lost")
 
     def raised(self, kind: str) -> None:
         """Count an alert of a kind."""
         self.alerts.labels(kind if kind in KINDS else OTHER).inc()
+
+    def waves_dropped(self, total: int) -> None:
+        """Take over how many stretches of curves slow pages have lost since the start."""
+        self.page_dropped_waves.inc(total - self._waves_dropped)
+        self._waves_dropped = total
 
 
 def _version() -> str:

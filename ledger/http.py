@@ -18,7 +18,7 @@ from starlette.routing import Route
 from ledger.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, statement, tiles
-from protocol.errors import BadSignature, Malformed, NotFound, ProtocolError, Unavailable, VigilError
+from protocol.errors import NotFound, Unavailable, VigilError
 
 COSE = "application/cose"
 STATEMENT_TYPES = frozenset({COSE, "application/scitt-statement+cose"})
@@ -81,7 +81,7 @@ class Face:
         raw = bytes(body)
         try:
             found = await self._blocking(lambda: self._engine.register(raw))
-        except (ProtocolError, BadSignature, Malformed) as error:
+        except VigilError as error:
             self._metrics.refused(error.code)
             raise
         if found.new:

@@ -192,6 +192,7 @@ def test_a_disk_that_fails_is_answered_503_and_a_bug_500(
         answer = web.post("/entries", content=ledgers.admission(tmp_path), headers=COSE)
         assert problem(answer) == (503, "storage_failed")
         assert answer.headers["retry-after"] == "1"
+        assert metrics.registry.get_sample_value("vigil_ledger_refusals_total", {"code": "storage_failed"}) == 1
     with monkeypatch.context() as patch:
         patch.setattr(engine, "checkpoint", lambda: 1 // 0)
         assert problem(web.get("/checkpoint")) == (500, "http_500")
