@@ -5,6 +5,7 @@ part stand in a thousand places) or give types that nothing here expects.
 """
 
 from collections.abc import Callable, Mapping
+from struct import Struct
 
 import cbor2
 
@@ -14,6 +15,7 @@ DEPTH_MAX = 8  # nested arrays and maps; deeper input is refused before it costs
 
 NotEncodable = (cbor2.CBOREncodeError, TypeError, ValueError, OverflowError, RecursionError)
 _SCALARS = (bool, int, float, bytes, str)
+_FLOATS = ((b"\xf9", Struct(">e")), (b"\xfa", Struct(">f")), (b"\xfb", Struct(">d")))
 _KEYS = frozenset({int, str, bytes})  # Python takes True and 1.0 for 1: as keys they would be a second encoding
 
 
@@ -47,6 +49,36 @@ def encode(value: object) -> bytes:
     if value is None or isinstance(value, _SCALARS):
         return cbor2.dumps(value, canonical=True)
     raise TypeError(f"{type(value).__name__} has no encoding here")
+
+
+def uint(number: int) -> bytes:
+    """A whole number from 0 to 2^64 - 1, in the fewest bytes."""
+    return _head(0, number)
+
+
+def integer(number: int) -> bytes:
+    """A whole number of either sign and at most 64 bits, in the fewest bytes."""
+    return _head(0, number) if number >= 0 else _head(0x20, -1 - number)
+
+
+def number(value: int | float) -> bytes:
+    """An integer, or a finite float in the fewest bytes that carry it."""
+    if isinstance(value, int):
+        return integer(value)
+    for head, form in _FLOATS:
+        try:
+            packed = form.pack(value)
+        except OverflowError:
+            continue
+        if form.unpack(packed)[0] == value:
+            return head + packed
+    raise TypeError("not a finite number")
+
+
+def text(value: str) -> bytes:
+    """A text with its head."""
+    data = value.encode()
+    return _head(0x60, len(data)) + data
 
 
 def encode_text(value: object) -> bytes:
@@ -91,7 +123,12 @@ def decode_loosely(data: bytes, *, depth_max: int = DEPTH_MAX) -> object:
 def _head(major: int, count: int) -> bytes:
     if count < 24:
         return bytes((major | count,))
-    for size, code in ((1, 24), (2, 25), (4, 26), (8, 27)):
-        if count < 1 << (8 * size):
-            return bytes((major | code,)) + count.to_bytes(size, "big")
+    if count < 0x100:
+        return bytes((major | 24, count))
+    if count < 0x10000:
+        return bytes((major | 25, count >> 8, count & 0xFF))
+    if count < 0x100000000:
+        return bytes((major | 26,)) + count.to_bytes(4, "big")
+    if count < 1 << 64:
+        return bytes((major | 27,)) + count.to_bytes(8, "big")
     raise Malformed("cbor_invalid", "a length above 64 bits")
