@@ -75,6 +75,16 @@ def number(value: int | float) -> bytes:
     raise TypeError("not a finite number")
 
 
+def array_head(count: int) -> bytes:
+    """What begins an array of `count` items."""
+    return _head(0x80, count)
+
+
+def map_head(count: int) -> bytes:
+    """What begins a map of `count` pairs."""
+    return _head(0xA0, count)
+
+
 def text(value: str) -> bytes:
     """A text with its head."""
     data = value.encode()
