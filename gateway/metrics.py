@@ -96,6 +96,7 @@ class Metrics:
         """The build, storage, anchoring, devices, pages."""
         build = self._gauge("build_info", "1; the labels say what runs", ("version", "python"))
         build.labels(_version(), platform.python_version()).set(1)
+        self._gauge("start_time_seconds", "Unix time of the start").set_to_current_time()
         self.store_healthy = self._gauge("store_healthy", "1 while commits succeed")
         self.store_healthy.set(1)
         self.store_errors = self._counter("store_errors", "Transactions that failed")

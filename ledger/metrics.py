@@ -10,6 +10,8 @@ class Metrics:
 
     def __init__(self, codes: frozenset[str]) -> None:
         self.registry = CollectorRegistry()
+        started = Gauge("vigil_ledger_start_time_seconds", "Unix time of the start", registry=self.registry)
+        started.set_to_current_time()
         self.entries = Counter("vigil_ledger_entries", "Statements registered", registry=self.registry)
         self.tree_size = Gauge("vigil_ledger_tree_size", "Entries in the log", registry=self.registry)
         self.request_seconds = Histogram(
