@@ -15,6 +15,7 @@ OF_COUNTERS = ("rate", "increase")
 _SELECTOR = re.compile(r"\b((?:vigil_\w+)|up|ALERTS)\b\s*(\{[^}]*\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\(([^)]*)\)")
+_NAMELESS = re.compile(r"\"[^\"]*\"|\{[^}]*\}|\[[^\]]*\]|\$\w+|\b\d+(?:[smhd]|e\d+)?\b")
 _WORD = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _KNOWN = frozenset(
     "sum min max avg count topk by on and or unless bool offset clamp_min group_left time vector absent rate increase changes "
@@ -58,36 +59,35 @@ def groupings(expression: str) -> set[str]:
 
 def faults(expression: str, series: Mapping[str, Series]) -> list[str]:
     """What an expression names that is not there: series, labels, values; and counters not taken as such."""
-    found = [fault for selector in selectors(expression) for fault in _faults(selector, series)]
-    labels = {
-        label for selector in selectors(expression) if selector.name in series for label in series[selector.name].labels
-    }
-    found += [f"no series here has the label {label}" for label in groupings(expression) - labels - TARGET_LABELS]
-    rest = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\$\w+|\b\d+[smhd]\b', " ", _GROUPING.sub(" ", expression))
-    words = set(_WORD.findall(rest)) - _KNOWN - {selector.name for selector in selectors(expression)} - {"e"}
+    found, labels = [], set(TARGET_LABELS)
+    for selector in selectors(expression):
+        found += unknown(selector, series)
+        if selector.name in series:
+            known = series[selector.name]
+            labels |= known.labels.keys()
+            if (known.kind in ("counter", "histogram")) != (selector.inside in OF_COUNTERS):
+                found.append(f"{selector.name} is a {known.kind} inside {selector.inside or 'nothing'}")
+    found += [f"no series here has the label {label}" for label in groupings(expression) - labels]
+    rest = _NAMELESS.sub(" ", _GROUPING.sub(" ", expression))
+    words = set(_WORD.findall(rest)) - _KNOWN - {selector.name for selector in selectors(expression)}
     return found + [f"{word} is neither a series nor a function known here" for word in sorted(words)]
 
 
-def _faults(selector: Selector, series: Mapping[str, Series]) -> list[str]:
+def unknown(selector: Selector, series: Mapping[str, Series]) -> list[str]:
+    """What one selector names that is not there: the series, a label, a value of a label."""
     if selector.name in OWN:
         jobs = [matcher.value for matcher in selector.matchers if (matcher.label, matcher.operator) == ("job", "=")]
-        return [f"no job {job}" for job in jobs if job not in JOBS]
-    known = series.get(selector.name)
-    if known is None:
+        return [f"there is no job {job}" for job in jobs if job not in JOBS]
+    if selector.name not in series:
         return [f"nothing exposes {selector.name}"]
+    labels = series[selector.name].labels
     found = []
-    counted = known.kind in ("counter", "histogram")
-    if counted != (selector.inside in OF_COUNTERS):
-        found.append(f"{selector.name} is a {known.kind} inside {selector.inside or 'nothing'}")
     for label, operator, value in selector.matchers:
-        if value.startswith("$") or label in TARGET_LABELS:
+        if label in TARGET_LABELS or value.startswith("$"):
             continue
-        if label not in known.labels:
+        if label not in labels:
             found.append(f"{selector.name} has no label {label}")
             continue
-        for one in value.split("|") if operator in ("=~", "!~") else [value]:
-            if not any(
-                re.fullmatch(one, seen) if operator in ("=~", "!~") else one == seen for seen in known.labels[label]
-            ):
-                found.append(f"{selector.name} never has {label} {one}")
+        wanted = value.split("|") if operator in ("=~", "!~") else [value]
+        found += [f"{selector.name} never has {label} {one}" for one in wanted if one not in labels[label]]
     return found
