@@ -51,8 +51,11 @@ def sole(state: Path) -> Iterator[None]:
 
 
 def waiting(conn: sqlite3.Connection) -> list[Asked]:
-    """Requests that nobody has done, oldest first."""
-    rows = conn.execute("SELECT id, kind, argument, by FROM asked WHERE done_ms IS NULL ORDER BY id").fetchall()
+    """Requests that nobody has done, oldest first. Raises Unavailable: store_failing."""
+    try:
+        rows = conn.execute("SELECT id, kind, argument, by FROM asked WHERE done_ms IS NULL ORDER BY id").fetchall()
+    except sqlite3.Error as error:
+        raise Unavailable("store_failing", f"cannot read requests: {error}") from error
     return [Asked(number=row[0], kind=row[1], argument=row[2], by=row[3]) for row in rows]
 
 

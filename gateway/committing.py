@@ -1,7 +1,7 @@
 """The commit: one transaction for messages, positions, alerts and what is to be sent; then acknowledgements, receipts, pages.
 
 A commit that fails is tried again with the same batch until it succeeds. Meanwhile nothing is acknowledged and nothing is
-dropped, and the page and the metrics say that storage fails.
+dropped; people are told at once what cannot be made durable (`gateway.meanwhile`). A commit that hangs is a failing one too.
 """
 
 import asyncio
@@ -9,10 +9,12 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from gateway.admission import SUCCESS
 from gateway.batch import Batch
+from gateway.meanwhile import Meanwhile
 from gateway.metrics import Metrics
 from gateway.store import alerts, devices, messages, values
 from gateway.store.keys import EnrolmentKeys
@@ -23,6 +25,7 @@ from protocol.errors import VigilError
 from protocol.keys import SigningKey
 
 RETRY_AFTER_S = 1.0  # between tries of a commit that fails
+STALLED_AFTER_S = 3.0  # a commit that takes longer: a disk that hangs says nothing
 LANE_NAMES = topics.LANE_NAMES
 
 log = logging.getLogger(__name__)
@@ -39,7 +42,8 @@ class Screen(Protocol):
 
 
 class Committing:
-    """publish: sends (device, topic, payload) down to a device; after: called when a commit is done and there is room."""
+    """publish: sends (device, topic, payload) down to a device; after: called when a commit is done and there is room;
+    troubled: told when storage begins to fail (True) and when it works again."""
 
     def __init__(
         self,
@@ -49,15 +53,19 @@ class Committing:
         secrets: Callable[[], Mapping[str, EnrolmentKeys]],
         publish: Callable[[str, str, bytes], bool],
         screen: Screen,
+        meanwhile: Meanwhile,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
         now_ms: Callable[[], int],
     ) -> None:
         self._writer, self._key, self._secrets, self._publish = writer, key, secrets, publish
         self._screen, self._metrics, self._loop, self._now_ms = screen, metrics, loop, now_ms
+        self._meanwhile = meanwhile
         self._busy: Batch | None = None
+        self._begun_s = 0.0
         self.healthy = True
         self.after: Callable[[], None] = lambda: None
+        self.troubled: Callable[[bool], None] = lambda _: None
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -73,9 +81,10 @@ class Committing:
         self._try(batch)
 
     def _try(self, batch: Batch) -> None:
-        begun = time.perf_counter()
+        begun = self._begun_s = time.perf_counter()
         now_ms = self._now_ms()
-        future = self._writer.submit(lambda conn: write(conn, batch, now_ms=now_ms))
+        took = self._meanwhile.took(batch.changes)
+        future = self._writer.submit(lambda conn: write(conn, batch, now_ms=now_ms, took=took))
 
         def done(_: object) -> None:
             error = future.exception()
@@ -89,10 +98,10 @@ class Committing:
                 raise error
             self._failed(batch, error)
             return
-        if not self.healthy:
-            log.warning("storage works again")
-        self.healthy = True
-        self._metrics.store_healthy.set(1)
+        healed = not self.healthy
+        if healed:
+            self._well()
+        self._meanwhile.written(batch.changes)
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(took_s)
         self._acknowledge(batch)
@@ -104,15 +113,36 @@ class Committing:
                 waiter.set_result(None)
         self._busy = None
         self.idle.set()
+        if healed:
+            self.troubled(False)
         self.after()
 
     def _failed(self, batch: Batch, error: VigilError) -> None:
         self._metrics.store_errors.inc()
-        self._metrics.store_healthy.set(0)
-        if self.healthy:
-            log.error("storage fails, nothing is acknowledged until it works: %s", error)
-        self.healthy = False
+        self._ill(batch, str(error))
         self._loop.call_later(RETRY_AFTER_S, self._try, batch)
+
+    def look(self) -> None:
+        """See whether the commit under way hangs. Call it now and then."""
+        if self._busy is not None and self.healthy and time.perf_counter() - self._begun_s > STALLED_AFTER_S:
+            self._ill(self._busy, "a commit does not end")
+
+    def _ill(self, batch: Batch, why: str) -> None:
+        if not self.healthy:
+            return
+        log.error("storage fails, nothing is acknowledged until it works: %s", why)
+        self.healthy = False
+        self._metrics.store_healthy.set(0)
+        self._meanwhile.begin()
+        for changes in batch.changes:
+            self._meanwhile.tell(changes)
+        self.troubled(True)
+
+    def _well(self) -> None:
+        log.warning("storage works again")
+        self.healthy = True
+        self._metrics.store_healthy.set(1)
+        self._meanwhile.end()
 
     def _acknowledge(self, batch: Batch) -> None:
         now_ms = self._now_ms()
@@ -180,8 +210,10 @@ class Committing:
             log.error("readings for curves were not kept: %s", error)
 
 
-def write(conn: sqlite3.Connection, batch: Batch, *, now_ms: int) -> None:
-    """Everything of a batch, inside one transaction."""
+def write(
+    conn: sqlite3.Connection, batch: Batch, *, now_ms: int, took: Mapping[str, int] = MappingProxyType({})
+) -> None:
+    """Everything of a batch, inside one transaction. took: its notices that are sent already, with when."""
     if batch.rows:
         messages.insert(conn, batch.rows)
     if batch.conflicts:
@@ -190,5 +222,7 @@ def write(conn: sqlite3.Connection, batch: Batch, *, now_ms: int) -> None:
         messages.note_gaps(conn, row, gaps, message=source)
     for changes in batch.changes:
         alerts.write(conn, changes)
+    for notice, at_ms in took.items():
+        alerts.sent(conn, notice, now_ms=at_ms)
     for member in batch.activated:
         devices.set_state(conn, member.device, "active", now_ms=now_ms)

@@ -53,6 +53,7 @@ class Duties:
         gateway = self._gateway
         jobs: list[tuple[str, Callable[[], Coroutine[object, object, None]]]] = [
             ("tick", self._tick),
+            ("requests", self._requests),
             ("anchor", self._anchor),
             ("prune", self._prune),
         ]
@@ -63,7 +64,7 @@ class Duties:
                     writer=gateway.writer, client=client, trust=gateway.trust, now_ms=self._now_ms, rng=random.Random()
                 )
                 jobs.append(("submit", submitter.run))
-            channels = self._channels(stack)
+            channels = gateway.meanwhile.channels = self._channels(stack)
             sender = Sender(
                 writer=gateway.writer,
                 channels=channels,
@@ -79,6 +80,7 @@ class Duties:
             finally:
                 for task in tasks:
                     task.cancel()
+                gateway.meanwhile.stop()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def _channels(self, stack: contextlib.AsyncExitStack) -> Mapping[str, Channel]:
@@ -94,16 +96,23 @@ class Duties:
     # -- by the clock ------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
+        gateway = self._gateway
+        if gateway.committing.healthy:
+            self._technical("storage_failing", False)  # of before a restart: the commit of this shows whether it works
         while True:
-            gateway = self._gateway
+            gateway.committing.look()
             active = [device for device, member in gateway.directory.members.items() if member.state == "active"]
             if gateway.ward.tick(active, now_ms=self._now_ms(), batch=gateway.intake.batch) or gateway.intake.batch:
                 gateway.intake.soon()
-            for asked in commands.waiting(gateway.record):
-                await self._do(asked)
             for device, member in gateway.directory.members.items():
                 if member.state == "erasing":
                     self.ask_erase(device)
+            await asyncio.sleep(TICK_S)
+
+    async def _requests(self) -> None:
+        while True:
+            for asked in commands.waiting(self._gateway.record):
+                await self._do(asked)
             await asyncio.sleep(TICK_S)
 
     async def _anchor(self) -> None:
@@ -177,6 +186,13 @@ class Duties:
 
     # -- technical alarms --------------------------------------------------------------------------------------------
 
+    def storage_trouble(self, failing: bool) -> None:
+        """Commits fail, or succeed again: what waits for one is told at once, and that they fail."""
+        if failing:
+            for changes in self._gateway.intake.batch.changes:
+                self._gateway.meanwhile.tell(changes)
+        self._technical("storage_failing", failing)
+
     def _channel_trouble(self, channel: str, failing: bool) -> None:
         if failing:
             self._channels_failing.add(channel)
@@ -198,6 +214,7 @@ class Duties:
         changes = self._gateway.ward.book.consider(GATEWAY, found, now_ms=now_ms, simulated=False)
         if changes:
             self._gateway.intake.batch.changes.append(changes)
+            self._gateway.meanwhile.tell(changes)
             self._gateway.intake.soon()
 
     # -- what operators see ------------------------------------------------------------------------------------------

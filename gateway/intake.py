@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Protocol
 
-from gateway.admission import SUCCESS, Entrant, Member, Refusal, admit, answer_for, clock_flag, counted
+from gateway.admission import QUOTA, SUCCESS, Entrant, Member, Refusal, admit, answer_for, clock_flag, counted
 from gateway.batch import Batch
 from gateway.directory import Directory
 from gateway.ingress.arrival import Arrival
@@ -24,6 +24,7 @@ COMMIT_ROWS = 500  # wire.md: commit at 500 rows or after 20 ms
 COMMIT_AFTER_S = 0.020
 TURN_MESSAGES = 64  # handled before sockets get their turn again
 QUEUE_MAX = 4096  # messages that wait for verification; beyond it data is answered "keep it", alarms are still taken
+PENDING_MAX = 1024  # messages of one device that wait for a commit: the same beyond it, and alarms that say nothing new
 HOLD_FROM, HOLD_UNTIL = 2048, 512  # so many waiting: stop reading data connections; so few: read them again
 CONFLICT_KEPT_MAX = 64  # conflicting messages of one device kept as evidence in one run; more are counted only
 ALARM_IDS_MAX = 256  # alarm ids and kinds remembered per device for coalescing; older ones count as new
@@ -109,7 +110,7 @@ class Intake:
             if entrant.taken and self._known(entrant):
                 self._again(arrival, entrant)
                 return
-            if lane != topics.ALARM and self.waiting >= QUEUE_MAX:
+            if lane != topics.ALARM and (self.waiting >= QUEUE_MAX or len(member.pending) >= PENDING_MAX):
                 raise Refusal("queue_full", "the gateway is behind; keep it")
         except ProtocolError as error:
             self._refuse(arrival, error)
@@ -165,7 +166,8 @@ class Intake:
                 raise Refusal("alarm_coalesced", "it says nothing new", final=True)
         except ProtocolError as error:
             self._refuse(arrival, error)
-            if isinstance(error, Refusal) and error.final and seen.position.lane != topics.STATE:
+            final = isinstance(error, Refusal) and error.final and seen.position.lane != topics.STATE
+            if final and self._committer.healthy:  # else nothing gathers: it will come again, and be refused again
                 self.batch.refused(entrant, counted(error.code))
                 self._schedule(now=False)
             return
@@ -235,6 +237,11 @@ class Intake:
     def _again(self, arrival: Arrival, entrant: Entrant) -> None:
         """The same message again: acknowledged and receipted again, with the commit that is under way or the next."""
         self._count("duplicate")
+        if (
+            not self._committer.healthy
+        ):  # it waits here once; its copies must not fill the window that an alarm may need
+            arrival.answer(QUOTA)
+            return
         self.batch.again(entrant, arrival)
         self._schedule(now=False)
 
@@ -249,15 +256,17 @@ class Intake:
         if stored is None or stored == entrant.hash:
             self._again(arrival, entrant)
             return True
-        seen = self._conflicts[member.device] = self._conflicts.get(member.device, 0) + 1
-        kept = seen <= CONFLICT_KEPT_MAX
-        self.batch.conflict(entrant, arrival, stored=stored, kept=kept)
-        self._count("conflict")
         if place.lane == topics.ALARM:
             with contextlib.suppress(ProtocolError):  # what cannot be read raises nothing, and is evidence all the same
                 _, found = self._open(entrant)
                 source = (place.lane, place.boot, place.seq)
                 self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
+        if not self._committer.healthy:
+            raise Refusal("queue_full", "storage fails; keep it")
+        seen = self._conflicts[member.device] = self._conflicts.get(member.device, 0) + 1
+        kept = seen <= CONFLICT_KEPT_MAX
+        self.batch.conflict(entrant, arrival, stored=stored, kept=kept)
+        self._count("conflict")
         self._schedule(now=place.lane == topics.ALARM)
         return True
 
@@ -269,7 +278,7 @@ class Intake:
         heard[found.id] = heard[found.kind] = now_ms
         while len(heard) > ALARM_IDS_MAX:
             del heard[next(iter(heard))]
-        return repeated and entrant.excess
+        return repeated and (entrant.excess or len(member.pending) >= PENDING_MAX)
 
     # -- the end of a message's way ----------------------------------------------------------------------------------
 

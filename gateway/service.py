@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway import metrics, pair_app
-from gateway.admission import REFUSALS, Member
+from gateway.admission import REFUSALS, Member, Refusal
 from gateway.alerts.book import REMEMBERED_MAX, Book
 from gateway.alerts.escalation import Policy
 from gateway.committing import Committing
@@ -23,6 +23,7 @@ from gateway.ingress.limits import ENDPOINT_CODES, EndpointLimits
 from gateway.ingress.session import Lane
 from gateway.intake import Intake
 from gateway.keyring import Keyring
+from gateway.meanwhile import Meanwhile
 from gateway.serving import serving
 from gateway.settings import Settings
 from gateway.store import alerts, messages, schema
@@ -75,12 +76,17 @@ class Gateway:
         self.ward = Ward(book=book, settings=DetectSettings(), demo=settings.demo)
         self.hub = Hub()
         self.pool = ThreadPoolExecutor(settings.verify_threads) if settings.verify_threads > 0 else None
+        self.meanwhile = Meanwhile(
+            screen=self.hub, now_ms=now_ms, failed=lambda name: self.metrics.outbox_failed.labels(name).inc()
+        )
+        self.ward.tell = self.meanwhile.tell
         self.committing = Committing(
             writer=self.writer,
             key=keyring.key,
             secrets=lambda: self.directory.secrets,
             publish=self._publish,
             screen=self.hub,
+            meanwhile=self.meanwhile,
             metrics=self.metrics,
             loop=self.loop,
             now_ms=now_ms,
@@ -101,6 +107,7 @@ class Gateway:
         self.committing.after = self.intake.room
         self.endpoints: list[Endpoint] = []
         self.duties = Duties(self, admission=admission, now_ms=now_ms)
+        self.committing.troubled = self.duties.storage_trouble
         self.desk = Desk(self, now_ms=now_ms)
 
     def endpoint(self) -> Endpoint:
@@ -167,7 +174,10 @@ class Gateway:
         return self._publish(device, topic, payload)
 
     def _hash_at(self, row: int, place: message.Position) -> bytes | None:
-        return messages.hash_at(self.record, row, place.lane, place.boot, place.seq)
+        try:
+            return messages.hash_at(self.record, row, place.lane, place.boot, place.seq)
+        except sqlite3.Error as error:
+            raise Refusal("queue_full", "the record cannot be read; keep it") from error
 
     def _answered(self, member: Member, state: State) -> None:
         self.duties.answered(member, state)

@@ -1,6 +1,6 @@
 """Every enrolment's detectors, and the book of alerts: contents in, changes of alerts out. Runs on the event loop."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.admission import Member
@@ -16,7 +16,8 @@ WARM_S: Final = 90  # of stored readings that the detectors see again after a st
 
 
 class Ward:
-    """demo: whether simulated data raises alarms; elsewhere it is kept and shown only."""
+    """demo: whether simulated data raises alarms; elsewhere it is kept and shown only. tell: hears of every change that
+    waits for a commit."""
 
     def __init__(self, *, book: Book, settings: DetectSettings, demo: bool) -> None:
         self.book = book
@@ -24,6 +25,7 @@ class Ward:
         self._watches: dict[str, Watch] = {}
         self._simulated: dict[str, bool] = {}
         self._repeats: dict[tuple[str, str], int] = {}  # coalesced alarms by device and kind, until the next tick
+        self.tell: Callable[[Changes], None] = lambda _: None
         self.heard: dict[str, int] = {}  # when each device was heard last, Unix ms
 
     def look(self, member: Member, seen: Content, *, received_ms: int, source: Source, batch: Batch) -> bool:
@@ -52,10 +54,10 @@ class Ward:
             if findings:
                 urgent |= self._consider(device, findings, now_ms=now_ms, source=None, batch=batch)
         repeats, self._repeats = self._repeats, {}
-        batch.changes += filter(None, (self.book.repeated(*place, count=count) for place, count in repeats.items()))
+        for place, count in repeats.items():
+            self._change(batch, self.book.repeated(*place, count=count))
         due = self.book.due(now_ms)
-        if due:
-            batch.changes.append(due)
+        self._change(batch, due)
         return urgent or bool(due)
 
     def warm(self, device: str, contents: Iterable[tuple[int, Content]]) -> None:
@@ -92,9 +94,13 @@ class Ward:
         simulated = self._simulated.get(device, False)
         for finding in findings:
             changes: Changes = self.book.consider(device, finding, now_ms=now_ms, simulated=simulated, source=source)
-            if changes:
-                batch.changes.append(changes)
-                urgent |= finding.phase == "raised"
+            self._change(batch, changes)
+            urgent |= bool(changes) and finding.phase == "raised"
         if urgent:
             batch.urgent_ms.append(now_ms)
         return urgent
+
+    def _change(self, batch: Batch, changes: Changes) -> None:
+        if changes:
+            batch.changes.append(changes)
+            self.tell(changes)

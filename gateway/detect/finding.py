@@ -37,6 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "poor_signal": Kind("medium", True, False, "The signal is too poor to watch"),
     "channel_failed": Kind("medium", True, True, "A notification could not be delivered"),
     "ledger_behind": Kind("low", True, False, "Batches wait for the ledger"),
+    "storage_failing": Kind("high", True, False, "Storage fails: nothing new can be kept"),
 }
 
 

@@ -18,7 +18,8 @@ class House:
         self.changes: list[Changes] = []
         self.book = Book(Policy(first=("first",), second=("second",)), alerts)
         intake = SimpleNamespace(batch=SimpleNamespace(changes=self.changes), soon=lambda: None)
-        gateway: Any = SimpleNamespace(ward=SimpleNamespace(book=self.book), intake=intake)
+        meanwhile = SimpleNamespace(tell=lambda _: None)
+        gateway: Any = SimpleNamespace(ward=SimpleNamespace(book=self.book), intake=intake, meanwhile=meanwhile)
         self.duties = Duties(gateway, admission=None, now_ms=lambda: self.now_ms)
 
     def trouble(self, channel: str, failing: bool) -> None:
