@@ -65,11 +65,11 @@ async def perform(
     )
 
 
-async def build(crew: Crew, picture: Picture) -> House:
+async def build(crew: Crew, picture: Picture, *, anchor_every_s: float = ANCHOR_EVERY_S) -> House:
     """Start ledger and gateway, each knowing the other's keys."""
     state = crew.folder
     picture.phase = "starting the ledger"
-    ledger = await crew.start("ledger", "ledger", "run", "--state", "ledger", "--port", "0", "--metrics-port", "0")
+    ledger = await crew.start("ledger", *ledger_words())
     url = str((await ledger.ready())["url"])
     await crew.command("ledger", "trust", "--state", "ledger", "--out", "trust.json")
     key = str((await crew.command("gateway", "key", "--state", "gateway"))["key"])
@@ -78,11 +78,7 @@ async def build(crew: Crew, picture: Picture) -> House:
         "--key", key, "--name", GATEWAY_NAME, "--out", "admission.cose",
     )  # fmt: skip
     picture.phase = "starting the gateway"
-    gateway = await crew.start(
-        "gateway", "gateway", "run", "--state", "gateway", "--demo", "--anchor-every-s", str(ANCHOR_EVERY_S),
-        "--mqtt-port", "0", "--pair-port", "0", "--page-port", "0", "--metrics-port", "0",
-        "--ledger-url", url, "--trust", "trust.json", "--admission", "admission.cose",
-    )  # fmt: skip
+    gateway = await crew.start("gateway", *gateway_words(url, anchor_every_s=anchor_every_s))
     ports = await gateway.ready()
     picture.page = f"http://127.0.0.1:{ports['page']}/"
     picture.tell(f"the caregivers' page is {picture.page}")
@@ -92,6 +88,20 @@ async def build(crew: Crew, picture: Picture) -> House:
         metrics=f"http://127.0.0.1:{ports['metrics']}/metrics",
         trust=state / "trust.json",
     )
+
+
+def ledger_words(*, port: int = 0) -> tuple[str, ...]:
+    """How the ledger is started. port: 0 for any free one."""
+    return ("ledger", "run", "--state", "ledger", "--port", str(port), "--metrics-port", "0")
+
+
+def gateway_words(ledger_url: str, *, anchor_every_s: float, mqtt_port: int = 0) -> tuple[str, ...]:
+    """How the gateway is started. mqtt_port: where devices connect, 0 for any free one."""
+    return (
+        "gateway", "run", "--state", "gateway", "--demo", "--anchor-every-s", str(anchor_every_s),
+        "--mqtt-port", str(mqtt_port), "--pair-port", "0", "--page-port", "0", "--metrics-port", "0",
+        "--ledger-url", ledger_url, "--trust", "trust.json", "--admission", "admission.cose",
+    )  # fmt: skip
 
 
 async def pair(crew: Crew, house: House, home: HomePicture, gate: asyncio.Semaphore) -> None:
