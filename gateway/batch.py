@@ -25,7 +25,7 @@ class Batch:
     conflicts: list[Row] = field(default_factory=list)
     gaps: list[tuple[int, tuple[Gap, ...], Source]] = field(default_factory=list)
     changes: list[Changes] = field(default_factory=list)
-    values: dict[str, list[Kept]] = field(default_factory=dict)
+    values: dict[Member, list[Kept]] = field(default_factory=dict)
     shown: list[tuple[str, Content, int]] = field(default_factory=list)
     answers: list[tuple[Arrival, int]] = field(default_factory=list)
     activated: list[Member] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Batch:
         self.entrants.append((entrant, arrival))
         self.receipts.kept(member, place.lane, place.boot, place.seq, entrant.hash)
         kept = (arrival.received_ms, opened.content_type, opened.content)
-        self.values.setdefault(member.device, []).append(kept)
+        self.values.setdefault(member, []).append(kept)
         if member.state == "enrolled":
             self.activate(member)
 

@@ -23,6 +23,7 @@ from protocol.errors import ConfigError, Unavailable, VigilError
 LOCK_FILE = "gateway.lock"
 ANSWER_S = 10.0  # how long a command waits for the running gateway
 LOOK_EVERY_S = 0.05
+SCRUBBED = (KEYS_FILE, VALUES_FILE)  # their journals are emptied after an erasure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,8 @@ def do(writer: Writer, asked: Asked, *, now_ms: int) -> None:
     if asked.kind == "erase":
         for step in erase_steps(asked.argument, now_ms=now_ms):
             writer.submit(step[1], file=step[0]).result()
+        for file in SCRUBBED:
+            writer.scrub(file).result()
         return
     if asked.kind == "test":
         writer.submit(lambda conn: alerts.write(conn, test_notices(asked.argument, now_ms=now_ms))).result()

@@ -187,19 +187,18 @@ class Committing:
 
     def _keep_values(self, batch: Batch) -> None:
         """Readings go to their own file after the record is safe; losing some costs a piece of curve."""
-        secrets = self._secrets()
-        sealed = [
-            (rows, secrets[device].store_key, device, contents)
-            for device, contents in batch.values.items()
-            if device in secrets
-            for rows in [next(e.member.row for e, _ in batch.entrants if e.member.device == device)]
+        found = self._secrets()
+        kept = [
+            (member, keys.store_key, contents)
+            for member, contents in batch.values.items()
+            if (keys := found.get(member.device)) is not None and keys.lk == member.lk  # else erased meanwhile
         ]
-        if not sealed:
+        if not kept:
             return
 
         def job(conn: sqlite3.Connection) -> None:
-            for row, store_key, device, contents in sealed:
-                values.insert(conn, row, contents[0][0], contents[-1][0], values.seal(store_key, device, contents))
+            for member, store_key, contents in kept:
+                values.keep(conn, member.row, member.device, store_key, contents)
 
         self._writer.submit(job, file=VALUES_FILE).add_done_callback(self._values_kept)
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway import commands
@@ -13,7 +14,7 @@ from gateway.alerts.sender import Channel, Sender
 from gateway.alerts.webhook import Webhook
 from gateway.detect.finding import finding
 from gateway.store import alerts, anchors, devices, values
-from gateway.store.writer import VALUES_FILE
+from gateway.store.writer import KEYS_FILE, VALUES_FILE
 from gateway.submit import Submitter
 from ledger.client import AsyncClient
 from protocol import command, topics
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from gateway.service import Gateway
 
 TICK_S = 0.5
-PRUNE_EVERY_S = 3600.0
-DAY_MS = 86_400_000
+PRUNE_EVERY_S = 600.0
+HOUR_MS = 3_600_000
 ERASE_GOOD_FOR_MS = 60_000  # a command that is older is made again
 LEDGER_BEHIND_MS = 600_000  # older waiting statements raise a technical alarm
 GATEWAY = "gateway"  # the "device" of alarms about the gateway itself
@@ -110,6 +111,9 @@ class Duties:
             await asyncio.sleep(TICK_S)
 
     async def _requests(self) -> None:
+        for device, row in list(self._gateway.directory.rows.items()):
+            if row.state == "erasing":  # a stop may have come between two of its steps
+                await self._erase(device)
         while True:
             for asked in commands.waiting(self._gateway.record):
                 await self._do(asked)
@@ -135,12 +139,27 @@ class Duties:
         self._technical("ledger_behind", oldest is not None and now_ms - oldest > LEDGER_BEHIND_MS)
 
     async def _prune(self) -> None:
-        keep_ms = round(self._gateway.settings.keep_values_days * DAY_MS)
         while True:
-            await self._gateway.writer.run(
-                lambda conn: values.prune(conn, before_ms=self._now_ms() - keep_ms), file=VALUES_FILE
-            )
+            await self.prune()
             await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def prune(self) -> None:
+        """Forget decoded readings whose time is over, for good; those around an alarm stay. Raises Unavailable."""
+        writer, settings, now_ms = self._gateway.writer, self._gateway.settings, self._now_ms()
+        oldest = await writer.run(values.oldest, file=VALUES_FILE)
+        if oldest is None:
+            return
+        from_ms = oldest - values.SPAN_MS - alerts.STRIP_AFTER_MS
+        spans = await writer.run(lambda conn: alerts.strips(conn, from_ms=from_ms))
+        await writer.run(lambda conn: values.hold(conn, spans), file=VALUES_FILE)
+        for samples, keep_ms in (
+            (True, round(settings.keep_waves_hours * HOUR_MS)),
+            (False, round(settings.keep_vitals_days * 24 * HOUR_MS)),
+        ):
+            job = partial(values.prune, samples=samples, before_ms=now_ms - keep_ms)
+            while await writer.run(job, file=VALUES_FILE):
+                pass
+        await asyncio.wrap_future(writer.scrub(VALUES_FILE))
 
     # -- requests of people ------------------------------------------------------------------------------------------
 
@@ -149,9 +168,7 @@ class Duties:
         outcome = ""
         try:
             if asked.kind == "erase":
-                for file, job in commands.erase_steps(asked.argument, now_ms=self._now_ms()):
-                    await gateway.writer.run(job, file=file)
-                gateway.reload()
+                await self._erase(asked.argument)
             elif asked.kind == "test":
                 await gateway.desk.commit(commands.test_notices(asked.argument, now_ms=self._now_ms()))
             else:
@@ -159,6 +176,15 @@ class Duties:
         except VigilError as error:
             outcome = f"{error.code}: {error.detail}"
         await gateway.writer.run(lambda conn: commands.done(conn, asked.number, outcome, now_ms=self._now_ms()))
+
+    async def _erase(self, device: str) -> None:
+        gateway = self._gateway
+        for file, job in commands.erase_steps(device, now_ms=self._now_ms()):
+            await gateway.writer.run(job, file=file)
+            if file == KEYS_FILE:
+                gateway.reload()  # from here on nothing is sealed under what was destroyed
+        for file in commands.SCRUBBED:
+            await asyncio.wrap_future(gateway.writer.scrub(file))
 
     def ask_erase(self, device: str) -> None:
         """Tell a device to erase its link key, until it says that it has."""

@@ -34,8 +34,10 @@ class Settings:
     alarm_rate_per_s: float = 1.0
     alarm_burst: float = 10.0
     """Token buckets of each device."""
-    keep_values_days: float = 30.0
-    """How long decoded readings are kept for curves."""
+    keep_waves_hours: float = 72.0
+    """How long decoded stretches of samples (ECG, pulse wave, motion) are kept, except around an alarm."""
+    keep_vitals_days: float = 90.0
+    """How long decoded vital signs are kept for curves."""
     ledger_url: str = ""
     """The ledger's address; empty: batches wait."""
     trust: str = ""

@@ -29,6 +29,12 @@ _COLUMNS = (
 )
 _MARKS = ", ".join("?" * 19)
 LISTED_MAX = 500  # alerts in one list; the newest
+STRIP_BEFORE_MS, STRIP_AFTER_MS = (
+    30_000,
+    60_000,
+)  # kept around an alarm until erased: before its onset, after its raising
+STRIP_ONSET_MS = 600_000  # an onset lies at most so long before the raising; a device's clock may say anything
+KEPT_DETAILS = frozenset({"coalesced", "late", "reason", "silent_s", "stream"})  # readings are kept sealed only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,19 @@ def listed(conn: sqlite3.Connection, *, open_only: bool) -> list[Alert]:
     where = "WHERE state <> 'resolved'" if open_only else ""
     rows = conn.execute(f"SELECT {_COLUMNS} FROM alert {where} ORDER BY raised_ms DESC LIMIT ?", (LISTED_MAX,))
     return [_alert(row) for row in rows]
+
+
+def strips(conn: sqlite3.Connection, *, from_ms: int) -> list[tuple[int, int, int]]:
+    """(device row id, from, to) around each alarm of a person that was raised at `from_ms` or later, Unix ms of receiving."""
+    rows = conn.execute(
+        "SELECT d.id, a.onset_ms, a.raised_ms FROM alert a JOIN device d ON d.device = a.device"
+        " WHERE a.technical = 0 AND a.raised_ms >= ?",
+        (from_ms,),
+    ).fetchall()
+    return [
+        (row, max(min(onset_ms, raised_ms), raised_ms - STRIP_ONSET_MS) - STRIP_BEFORE_MS, raised_ms + STRIP_AFTER_MS)
+        for row, onset_ms, raised_ms in rows
+    ]
 
 
 def find(conn: sqlite3.Connection, name: str) -> Alert | None:
@@ -169,7 +188,7 @@ def _values(alert: Alert) -> tuple[object, ...]:
         alert.acknowledged_by,
         alert.cleared_ms,
         int(alert.simulated),
-        json.dumps(dict(alert.detail), sort_keys=True),
+        json.dumps({key: value for key, value in alert.detail.items() if key in KEPT_DETAILS}, sort_keys=True),
         alert.step,
         alert.next_ms,
         *(alert.source or (None, None, None)),

@@ -1,8 +1,8 @@
 """The tables, made and changed by sqlite-utils migrations, and how a connection is opened.
 
 Three files, because they live differently. gateway.db is the record: synchronous FULL, nothing acknowledged before it. values.db
-holds decoded readings, sealed, and can be made again from the record. keys.db holds what opens both; it is small, is backed
-up apart and for a short time, and overwrites what it deletes.
+holds decoded readings, sealed, and can be made again from the record. keys.db holds what opens both; it is small, and is backed
+up apart and for a short time. Both overwrite what they delete.
 """
 
 import sqlite3
@@ -94,6 +94,14 @@ def values(db: sqlite_utils.Database) -> None:
     db.conn.execute("CREATE INDEX value_time ON value(device, last_ms)")
 
 
+@VALUES()
+def retention(db: sqlite_utils.Database) -> None:
+    """Samples apart from everything else, and what lies around an alarm. Older rows hold both: they go when samples go."""
+    db.conn.execute("ALTER TABLE value ADD COLUMN samples INTEGER NOT NULL DEFAULT 1")
+    db.conn.execute("ALTER TABLE value ADD COLUMN strip INTEGER NOT NULL DEFAULT 0")
+    db.conn.execute("CREATE INDEX value_age ON value(samples, last_ms) WHERE strip = 0")
+
+
 @KEYS()
 def secrets(db: sqlite_utils.Database) -> None:
     """Keys of enrolments and open pairing offers."""
@@ -116,7 +124,7 @@ def opened(path: Path, migrations: Migrations, *, full: bool = True) -> sqlite3.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-        if migrations is KEYS:
+        if migrations is not RECORD:
             connection.execute("PRAGMA secure_delete = ON")
         database = sqlite_utils.Database(connection)
         if migrations.pending(database):

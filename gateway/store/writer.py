@@ -37,9 +37,24 @@ class Writer:
         """As `submit`, awaited."""
         return await asyncio.wrap_future(self.submit(job, file=file))
 
+    def scrub(self, file: str) -> "Future[None]":
+        """Bring everything into the file itself and empty its journal, where deleted rows are still to be read. The future
+        has Unavailable: store_busy, while another program reads the file."""
+        return self._thread.submit(self._truncate, file)
+
+    def _truncate(self, file: str) -> None:
+        try:
+            busy = self._connections[file].execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise Unavailable("store_failing", f"cannot write {file}: {error}") from error
+        if busy:
+            raise Unavailable("store_busy", f"another program reads {file}: its journal holds deleted rows; try again")
+
     def _transact(self, file: str, job: Job[_T]) -> _T:
         connection = self._connections[file]
         try:
+            if connection.in_transaction:  # a rollback failed
+                connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 found = job(connection)

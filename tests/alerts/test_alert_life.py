@@ -83,7 +83,7 @@ class Life(RuleBasedStateMachine):
         onset_ms=st.integers(0, 2),
     )
     def found(self, device: str, kind: str, onset_ms: int) -> Episode:
-        found = finding(kind, "raised", onset_ms=onset_ms, at_ms=onset_ms, detail={"value": 1})
+        found = finding(kind, "raised", onset_ms=onset_ms, at_ms=onset_ms, detail={"late": 1})
         changes = self.book.consider(device, found, now_ms=self.now_ms, simulated=False, source=(1, 1, onset_ms))
         episode = (device, kind, onset_ms)
         assert bool(changes) == (episode not in self.raised)
