@@ -100,7 +100,7 @@ class Member:
     alarms: Bucket
     states: Bucket = field(default_factory=lambda: Bucket(rate_per_s=STATES_PER_S, burst=STATES_BURST))
     covered: dict[tuple[int, int], Intervals] = field(default_factory=dict)
-    pending: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
+    pending: dict[message.Position, bytes] = field(default_factory=dict)
     floor: int = 0
     last_state: tuple[int, int] = (-1, -1)
     quarantined_until_ms: int = 0
@@ -178,7 +178,7 @@ def admit(member: Member, *, lane: int | None, topic: str, raw: bytes, now_ms: i
         if (position.boot, position.seq) <= member.last_state:
             raise Refusal("state_replayed", "an older state than the last")
         return Entrant(member=member, message=seen, hash=digest)
-    waiting = member.pending.get((lane, position.boot, position.seq))
+    waiting = member.pending.get(position)
     intervals = member.covered.get((lane, position.boot))
     taken = waiting is not None or (intervals is not None and position.seq in intervals)
     if not taken and intervals is not None and len(intervals) >= INTERVALS_MAX and intervals.opens_a_hole(position.seq):

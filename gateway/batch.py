@@ -80,12 +80,4 @@ class Batch:
 def row_of(entrant: Entrant, received_ms: int) -> Row:
     """The row that keeps an entrant's message."""
     place = entrant.message.position
-    return Row(
-        device=entrant.member.row,
-        lane=place.lane,
-        boot=place.boot,
-        seq=place.seq,
-        received_ms=received_ms,
-        hash=entrant.hash,
-        raw=entrant.message.raw,
-    )
+    return Row(entrant.member.row, place.lane, place.boot, place.seq, received_ms, entrant.hash, entrant.message.raw)

@@ -149,7 +149,7 @@ class Committing:
         counts = [0, 0, 0]
         for entrant, arrival in batch.entrants:
             place = entrant.message.position
-            entrant.member.pending.pop((place.lane, place.boot, place.seq), None)
+            entrant.member.pending.pop(place, None)
             entrant.member.durable(place.lane, place.boot, place.seq)
             arrival.answer(SUCCESS)
             counts[place.lane] += 1

@@ -188,14 +188,13 @@ class Intake:
     def _take(self, arrival: Arrival, entrant: Entrant, opened: message.Opened, found: content.Content) -> None:
         """Into the batch, under the eyes of the detectors."""
         member, position = entrant.member, entrant.message.position
-        member.pending[position.lane, position.boot, position.seq] = entrant.hash
+        member.pending[position] = entrant.hash
         self._look_at_clock(found, arrival.received_ms, live=False)
         batch = self.batch
         batch.keep(entrant, arrival, opened)
-        source = (position.lane, position.boot, position.seq)
-        urgent = self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=batch)
+        urgent = self._ward.look(member, found, received_ms=arrival.received_ms, source=position, batch=batch)
         if type(found) is content.Data and found.gaps:
-            batch.gaps.append((member.row, found.gaps, source))
+            batch.gaps.append((member.row, found.gaps, position))
         batch.shown.append((member.device, found, arrival.received_ms))
         self._schedule(now=urgent or position.lane == topics.ALARM)
 
@@ -208,8 +207,7 @@ class Intake:
         member.last_state = (position.boot, position.seq)
         self._look_at_clock(found, arrival.received_ms, live=True)
         arrival.answer(SUCCESS)
-        source = (position.lane, position.boot, position.seq)
-        urgent = self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
+        urgent = self._ward.look(member, found, received_ms=arrival.received_ms, source=position, batch=self.batch)
         if isinstance(found, content.State):
             if found.kind == "answer":
                 self._answered(member, found)
@@ -230,7 +228,7 @@ class Intake:
         if entrant.again:
             return True
         place = entrant.message.position
-        if (place.lane, place.boot, place.seq) in entrant.member.pending:
+        if place in entrant.member.pending:
             return False
         return self._look_up(entrant.member.row, place) == entrant.hash
 
@@ -248,7 +246,7 @@ class Intake:
     def _conflicting(self, arrival: Arrival, entrant: Entrant) -> bool:
         """True when the position is taken: by the same bytes, or by others, which is evidence of a clone or a lost counter."""
         member, place = entrant.member, entrant.message.position
-        waiting = member.pending.get((place.lane, place.boot, place.seq))
+        waiting = member.pending.get(place)
         intervals = member.covered.get((place.lane, place.boot))
         if waiting is None and (intervals is None or place.seq not in intervals):
             return False
@@ -259,8 +257,7 @@ class Intake:
         if place.lane == topics.ALARM:
             with contextlib.suppress(ProtocolError):  # what cannot be read raises nothing, and is evidence all the same
                 _, found = self._open(entrant)
-                source = (place.lane, place.boot, place.seq)
-                self._ward.look(member, found, received_ms=arrival.received_ms, source=source, batch=self.batch)
+                self._ward.look(member, found, received_ms=arrival.received_ms, source=place, batch=self.batch)
         if not self._committer.healthy:
             raise Refusal("queue_full", "storage fails; keep it")
         seen = self._conflicts[member.device] = self._conflicts.get(member.device, 0) + 1

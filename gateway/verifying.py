@@ -65,9 +65,8 @@ class Verifying:
             yield from zip(waiting, job.result(), strict=True)
             return
         if not self._jobs:
-            for _ in range(min(most, len(inbox))):
-                waiting_one = inbox.popleft()
-                yield waiting_one, holds(claim_of(waiting_one[1]))
+            turn = [inbox.popleft() for _ in range(min(most, len(inbox)))]
+            yield from zip(turn, all_hold([claim_of(entrant) for _, entrant in turn]), strict=True)
 
     def pressing(self, inbox: "deque[Waiting]") -> bool:
         """Whether another turn would find something to do now; otherwise a finished job wakes."""

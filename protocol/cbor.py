@@ -4,6 +4,7 @@ Tags are refused: our formats have them only as fixed first bytes, and some tags
 part stand in a thousand places) or give types that nothing here expects.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from struct import Struct
 
@@ -15,7 +16,11 @@ DEPTH_MAX = 8  # nested arrays and maps; deeper input is refused before it costs
 
 NotEncodable = (cbor2.CBOREncodeError, TypeError, ValueError, OverflowError, RecursionError)
 _SCALARS = (bool, int, float, bytes, str)
-_FLOATS = ((b"\xf9", Struct(">e")), (b"\xfa", Struct(">f")), (b"\xfb", Struct(">d")))
+_FLOATS = (  # head, form, largest finite number
+    (b"\xf9", Struct(">e"), 65_504.0),
+    (b"\xfa", Struct(">f"), (2 - 2**-23) * 2.0**127),
+    (b"\xfb", Struct(">d"), sys.float_info.max),
+)
 _KEYS = frozenset({int, str, bytes})  # Python takes True and 1.0 for 1: as keys they would be a second encoding
 
 
@@ -65,13 +70,11 @@ def number(value: int | float) -> bytes:
     """An integer, or a finite float in the fewest bytes that carry it."""
     if isinstance(value, int):
         return integer(value)
-    for head, form in _FLOATS:
-        try:
+    for head, form, most in _FLOATS:
+        if -most <= value <= most:
             packed = form.pack(value)
-        except OverflowError:
-            continue
-        if form.unpack(packed)[0] == value:
-            return head + packed
+            if form.unpack(packed)[0] == value:
+                return head + packed
     raise TypeError("not a finite number")
 
 

@@ -74,6 +74,11 @@ def sign1(
     return b"\xd2\x84" + bstr(head) + cbor.encode(dict(unprotected or {})) + body + bstr(signature)
 
 
+def laid(protected_bytes: bytes, payload: bytes, signature: bytes) -> bytes:
+    """A tagged COSE_Sign1 of parts that are made already, its unprotected header empty."""
+    return b"\xd2\x84" + bstr(protected_bytes) + b"\xa0" + bstr(payload) + bstr(signature)
+
+
 def parse_sign1(data: bytes, *, size_max: int) -> Sign1:
     """The COSE_Sign1 in `data` (tag 18). Raises Malformed: cbor_*, cose_tag, cose_shape."""
     parts = _tagged(data, TAG_SIGN1, 4, size_max)

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from protocol import cbor, cose
 from protocol.content import RANGES_MAX, Range, read_ranges
 from protocol.errors import Malformed
-from protocol.keys import EDDSA, PublicKey, SigningKey
+from protocol.keys import EDDSA, KID_SIZE, PublicKey, SigningKey
 
 CONTENT_TYPE = "application/vigil-receipt+cbor"
 SIZE_MAX = 8192  # bytes of a receipt; a larger one is malformed
 REFUSED_MAX = 64  # refusals in one receipt; the gateway sends another receipt for more
 CODE_MAX = 64  # characters of a refusal's code
+
+# A gateway signs one for each device of each commit, so they are laid by hand: keys in the bytewise order of their encodings.
+_AT, _BOOT, _LANE = cbor.map_head(7) + cbor.text("at"), cbor.text("boot"), cbor.text("lane")
+_FLOOR, _DIGEST, _RANGES, _REFUSED = map(cbor.text, ("floor", "digest", "ranges", "refused"))
+_HEAD = cbor.encode({cose.ALG: EDDSA, cose.CONTENT_TYPE: CONTENT_TYPE, cose.KID: bytes(KID_SIZE)})[:-KID_SIZE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +46,16 @@ def sign(key: SigningKey, topic: str, receipt: Receipt) -> bytes:
     """`receipt` as a COSE_Sign1 by the gateway's `key`, bound to the device's receipt topic."""
     if len(receipt.ranges) > RANGES_MAX or len(receipt.refused) > REFUSED_MAX:
         raise AssertionError("the caller cuts receipts to size")
-    body = {
-        "lane": receipt.lane,
-        "boot": receipt.boot,
-        "ranges": [list(pair) for pair in receipt.ranges],
-        "digest": receipt.digest,
-        "refused": [list(pair) for pair in receipt.refused],
-        "floor": receipt.floor,
-        "at": receipt.at_ms,
-    }
-    protected = {cose.ALG: EDDSA, cose.CONTENT_TYPE: CONTENT_TYPE, cose.KID: key.public.kid}
-    return cose.sign1(key, protected=protected, payload=cbor.encode_text(body), aad=topic.encode())
+    ranges = b"".join(b"\x82" + cbor.uint(first) + cbor.uint(last) for first, last in receipt.ranges)
+    refused = b"".join(b"\x82" + cbor.uint(seq) + cbor.text(code) for seq, code in receipt.refused)
+    body = (
+        _AT + cbor.uint(receipt.at_ms) + _BOOT + cbor.uint(receipt.boot) + _LANE + cbor.uint(receipt.lane)
+        + _FLOOR + cbor.uint(receipt.floor) + _DIGEST + cose.bstr(receipt.digest)
+        + _RANGES + cbor.array_head(len(receipt.ranges)) + ranges
+        + _REFUSED + cbor.array_head(len(receipt.refused)) + refused
+    )  # fmt: skip
+    protected = _HEAD + key.kid
+    return cose.laid(protected, body, key.sign(cose.signature_input(protected, topic.encode(), body)))
 
 
 def read(raw: bytes, topic: str, key: PublicKey) -> Receipt:

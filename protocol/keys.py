@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from struct import Struct
 from typing import Self
 
 import nacl.bindings
@@ -26,6 +27,7 @@ _PKCS8_HEAD = bytes.fromhex("302e020100300506032b657004220420")
 _LINK_INFO = b"vigil/1/link"
 _COMMIT_INFO = b"vigil/1/commit"
 _CEK_PERSON = b"vigil/1/cek"
+_PLACE = Struct(">BIQ")  # lane, boot, seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class PublicKey:
 class SigningKey:
     """An Ed25519 key pair; shows only its public half."""
 
-    __slots__ = ("_secret", "public", "seed")
+    __slots__ = ("_secret", "kid", "public", "seed")
 
     def __init__(self, seed: bytes) -> None:
         if len(seed) != KEY_SIZE:
@@ -88,6 +90,7 @@ class SigningKey:
         public, self._secret = nacl.bindings.crypto_sign_seed_keypair(seed)
         self.seed = seed
         self.public = PublicKey(public)
+        self.kid = self.public.kid
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
@@ -143,8 +146,7 @@ def link_key(
 
 def content_key(lk: bytes, lane: int, boot: int, seq: int) -> bytes:
     """The 32-byte key that seals the one message at a position. Source: wire.md "Message"."""
-    place = bytes((lane,)) + boot.to_bytes(4, "big") + seq.to_bytes(8, "big")
-    return hashlib.blake2b(place, digest_size=KEY_SIZE, key=lk, person=_CEK_PERSON).digest()
+    return hashlib.blake2b(_PLACE.pack(lane, boot, seq), digest_size=KEY_SIZE, key=lk, person=_CEK_PERSON).digest()
 
 
 def commitment(cek: bytes) -> bytes:

@@ -93,7 +93,7 @@ def seal(
     )
     protected = _protected(keys.EDDSA, key.public.kid, position, keys.commitment(cek))
     signature = key.sign(cose.signature_input(protected, aad, inner))
-    return b"\xd2\x84" + cose.bstr(protected) + b"\xa0" + cose.bstr(inner) + _SIGNATURE_HEAD + signature
+    return cose.laid(protected, inner, signature)
 
 
 def parse(raw: bytes, *, topic: str, size_max: int) -> Message:

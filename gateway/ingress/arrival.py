@@ -1,14 +1,12 @@
 """What a message is when it comes in, and whom it is handed to: the same for our own listener and for a broker."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.ingress.session import Lane
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One message, not yet checked. `device` is the authenticated connection's (behind a broker the topic's: there the
     broker's access list vouches); lane_connection: the connection it came on; received_ms: Unix time.
 

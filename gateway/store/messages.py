@@ -2,15 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 from gateway.positions import Range, ranges_of
 from protocol.content import Gap
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One message to keep. device: row id; hash: SHA-256 of raw."""
+class Row(NamedTuple):
+    """One message to keep, in the order of its columns. device: row id; hash: SHA-256 of raw."""
 
     device: int
     lane: int
@@ -21,12 +21,19 @@ class Row:
     raw: bytes
 
 
+ROWS_AT_ONCE = 50
+"""Rows in one statement: Python gives its lock away and takes it back at each, which costs more than the row."""
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ONE = f"INSERT INTO message (device, lane, boot, seq, received_ms, hash, raw) VALUES {_ROW}"
+_INSERT_MANY = _INSERT_ONE + f", {_ROW}" * (ROWS_AT_ONCE - 1)
+
+
 def insert(conn: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Keep messages and cover their positions."""
-    conn.executemany(
-        "INSERT INTO message (device, lane, boot, seq, received_ms, hash, raw) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(row.device, row.lane, row.boot, row.seq, row.received_ms, row.hash, row.raw) for row in rows],
-    )
+    full = len(rows) - len(rows) % ROWS_AT_ONCE
+    for first in range(0, full, ROWS_AT_ONCE):
+        conn.execute(_INSERT_MANY, tuple(chain.from_iterable(rows[first : first + ROWS_AT_ONCE])))
+    conn.executemany(_INSERT_ONE, rows[full:])
     touched: dict[tuple[int, int, int], list[int]] = {}
     for row in rows:
         touched.setdefault((row.device, row.lane, row.boot), []).append(row.seq)
@@ -59,7 +66,7 @@ def note_conflicts(conn: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Keep a second message under a taken position as evidence; the same one again changes nothing."""
     conn.executemany(
         "INSERT OR IGNORE INTO conflict (device, lane, boot, seq, received_ms, hash, raw) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(row.device, row.lane, row.boot, row.seq, row.received_ms, row.hash, row.raw) for row in rows],
+        rows,
     )
 
 

@@ -9,10 +9,11 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 from protocol import waves
 from protocol.content import Data
+from protocol.senml import Vital
 from protocol.waves import Wave
 
 WAVES_MAX = 64  # stretches that wait for one page: some 30 s of one home; older ones are dropped
@@ -30,27 +31,24 @@ class Event:
     data: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """The latest value of one name. at_ms: the device's time of it; received_ms: the gateway's; since_ms: from when its
-    age counts, which is the gateway's time where the device's clock is not to be trusted."""
+class Reading(NamedTuple):
+    """The latest value of one name. received_ms: the gateway's time; synced: whether the device's clock is to be trusted.
+    A tuple, because there is one for each value that comes in, shown or not."""
 
-    name: str
-    value: int | float
-    unit: str
-    at_ms: int
+    vital: Vital
     received_ms: int
-    since_ms: int
+    synced: bool
 
     def json(self) -> dict[str, object]:
-        """As the page reads it."""
+        """As the page reads it. since_ms: from when its age counts; the gateway's time where the device's is not trusted."""
+        at_ms, received_ms = self.vital.at_ms, self.received_ms
         return {
-            "name": self.name,
-            "value": self.value,
-            "unit": self.unit,
-            "at_ms": self.at_ms,
-            "received_ms": self.received_ms,
-            "since_ms": self.since_ms,
+            "name": self.vital.name,
+            "value": self.vital.value,
+            "unit": self.vital.unit,
+            "at_ms": at_ms,
+            "received_ms": received_ms,
+            "since_ms": min(at_ms, received_ms) if self.synced else received_ms,
         }
 
 
@@ -209,18 +207,12 @@ class Hub:
     def _publish_vitals(self, device: str, content: Data, received_ms: int) -> None:
         latest = self._latest.setdefault(device, {})
         fresh: dict[str, Reading] = {}
+        synced = content.clock.synced
         for vital in content.vitals:
-            known = latest.get(vital.name)
-            if known is not None and vital.at_ms < known.at_ms:
-                continue
-            latest[vital.name] = fresh[vital.name] = Reading(
-                name=vital.name,
-                value=vital.value,
-                unit=vital.unit,
-                at_ms=vital.at_ms,
-                received_ms=received_ms,
-                since_ms=min(vital.at_ms, received_ms) if content.clock.synced else received_ms,
-            )
+            name, _, at_ms = vital
+            known = latest.get(name)
+            if known is None or at_ms >= known.vital.at_ms:
+                latest[name] = fresh[name] = Reading(vital, received_ms, synced)
         if fresh:
             for subscription in tuple(self._subscriptions):
                 subscription.put_vitals(device, fresh, simulated=content.simulated)
