@@ -23,6 +23,9 @@ from gateway.ingress.tls import server_context
 from protocol import topics
 from protocol.errors import ConfigError
 from tests.support.certificates import Authority, Issued, client_context
+from tests.support.gatehouse import until
+from tests.support.wire import Wire, subscribe
+from tests.support.wire import publish as published
 
 DEVICE = "0123456789abcdef"
 OTHER = "fedcba9876543210"
@@ -52,62 +55,8 @@ class Desk:
         self.counts[name] += 1
 
 
-async def until(reached: Callable[[], bool], within_s: float = 5.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not reached():
-        assert time.monotonic() < deadline_s, "did not happen in time"
-        await asyncio.sleep(0.005)
-
-
-class Wire:
-    """A bare client that writes packets and reads them."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self._rest = b""
-
-    @classmethod
-    async def dial(cls, port: int, context: ssl.SSLContext | None = None) -> "Wire":
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
-
-    def write(self, *sent: bytes) -> None:
-        self.writer.write(b"".join(sent))
-
-    async def packet(self) -> mqtt5.Packet:
-        while True:
-            with contextlib.suppress(IndexError):
-                packet, used = mqtt5.read(memoryview(self._rest))
-                self._rest = self._rest[used:]
-                return packet
-            more = await asyncio.wait_for(self.reader.read(65_536), 5)
-            assert more, "closed"
-            self._rest += more
-
-    async def end(self) -> list[mqtt5.Packet]:
-        """Every packet until the server closes."""
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            while more := await asyncio.wait_for(self.reader.read(65_536), 8):
-                self._rest += more
-        packets = []
-        while self._rest:
-            packet, used = mqtt5.read(memoryview(self._rest))
-            packets.append(packet)
-            self._rest = self._rest[used:]
-        return packets
-
-    async def connect(self, client_id: str) -> "Wire":
-        self.write(mqtt5.ConnectPacket(client_id, clean_start=True).write())
-        answer = await self.packet()
-        assert isinstance(answer, mqtt5.ConnAckPacket) and answer.reason_code == 0
-        return self
-
-
 def publish(packet_id: int, topic: str = UP_DATA, payload: bytes = b"reading") -> bytes:
-    return mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id).write()
-
-
-def subscribe(*patterns: str) -> bytes:
-    return mqtt5.SubscribePacket(7, [mqtt5.TopicFilter(pattern) for pattern in patterns]).write()
+    return published(packet_id, topic, payload)
 
 
 @contextlib.asynccontextmanager
@@ -421,7 +370,7 @@ def test_a_pause_stops_data_never_alarms_and_ends_by_itself() -> None:
         await until(lambda: len(desk.arrivals) == 2)
         endpoint.pause()  # too soon after one that ran its whole time
         data.write(publish(2))
-        await until(lambda: len(desk.arrivals) == 3, 0.2)
+        await until(lambda: len(desk.arrivals) == 3, within_s=0.2)
 
     plain(scene, EndpointLimits(pause_s=0.3, pause_rest_s=0.5))
 
