@@ -130,8 +130,9 @@ def test_a_state_is_answered_at_once_and_neither_stored_nor_receipted() -> None:
     assert hub.member(ADA).state == "active" and [said.kind for _, said in hub.ward.seen] == ["birth"]  # type: ignore[union-attr]
     hub.pass_ms()
     assert hub.table.rows == [] and hub.receipts == []
-    bad = ADA.seal(heartbeat(), 1).replace(b"vigil-state", b"vigil-alarm")
+    bad = ADA.seal(heartbeat(), 1, plaintext=b"\xff")
     assert hub.settled(ADA, bad, lane=topics.STATE) == 0x99 and hub.receipts == []
+    assert hub.counts == {"cbor_invalid": 1}
 
 
 def test_a_state_that_comes_twice_before_it_is_looked_at_is_heard_once() -> None:
