@@ -155,10 +155,12 @@ class Gateway:
 
     async def close(self) -> None:
         """Commit what was taken, then let go of everything."""
-        self.intake.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                await self.committing.idle.wait()
+                while self.intake.batch or not self.committing.free:
+                    if self.committing.free:
+                        self.intake.flush()
+                    await self.committing.idle.wait()
         self.writer.close()
         for connection in (self.record, self.secrets, self.values):
             connection.close()

@@ -304,35 +304,38 @@ def test_nothing_gathers_that_devices_send_again_and_again(tmp_path: Path) -> No
     asyncio.run(live())
 
 
-@pytest.mark.parametrize("sort", ["new", "conflict", "bad content", "alarms"])
+BAD: dict[str, Callable[[int], bytes]] = {
+    "new": lambda number: ADA.seal(reading(number), number),
+    "conflict": lambda number: ADA.seal(reading(number + 1)),
+    "bad content": lambda number: ADA.signed(ADA.inner(plaintext=b"\xa0"), seq=number),
+    "alarms": lambda number: ADA.seal(alarm(number), number),
+}
+ALL = {
+    f"{lane}_{what}": 1e9 for lane in ("data", "alarm") for what in ("rate_per_s", "burst")
+}  # the buckets do not help
+
+
+@pytest.mark.parametrize("sort", BAD)
 def test_nothing_gathers_without_bound_that_a_hostile_device_sends(tmp_path: Path, sort: str) -> None:
     async def live() -> None:
-        async with open_house(tmp_path, data_rate_per_s=1e9, data_burst=1e9) as house:
-            lane = topics.ALARM if sort == "alarms" else topics.DATA
+        async with open_house(tmp_path, **ALL) as house:
             if sort == "conflict":
                 assert await house.sent(ADA, ADA.seal(reading())) == 0
             with broken(house.gateway.writer):
                 await failing(house)
                 answers = []
                 for number in range(PENDING_MAX + 500):
-                    raw = {
-                        "new": lambda n: ADA.seal(reading(n), n),
-                        "conflict": lambda n: ADA.seal(reading(n + 1)),
-                        "bad content": lambda n: ADA.signed(ADA.inner(plaintext=b"\xa0"), seq=n),
-                        "alarms": lambda n: ADA.seal(alarm(n, at_ms=house.now_ms()), n),
-                    }[sort](number)
-                    answers.append(house.send(ADA, raw, lane=lane))
-                    if number % 50 == 49:
-                        await asyncio.sleep(0)
+                    lane = topics.ALARM if sort == "alarms" else topics.DATA
+                    answers.append(house.send(ADA, BAD[sort](number), lane=lane))
+                    await asyncio.sleep(0)
                 await until(lambda: house.gateway.intake.waiting == 0)
-                if sort == "new":
-                    assert answers[-400:] == [[QUOTA]] * 400
+                if sort in ("new", "alarms"):
+                    assert answers[-400:].count([QUOTA]) >= 398  # of alarm ids some hundreds are remembered
                     assert len(house.gateway.directory.members[ADA.device].pending) <= PENDING_MAX + 100
                 else:
-                    assert gathered(house) < 100
-                (pressed,) = await press(house)  # who fills the data lane can still call for help
-                assert sort == "alarms" or "button" in await shown(house)
-                assert pressed == [] or sort == "alarms"
+                    assert gathered(house) < 20
+                fallen = house.send(ADA, ADA.seal(alarm(9_999, kind="fall"), 9_999), lane=topics.ALARM)
+                assert "device_fall" in await shown(house) and fallen == []  # who fills it can still call for help
 
     asyncio.run(live())
 
