@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -334,6 +335,20 @@ def test_an_alert_says_how_many_alarms_were_coalesced_into_it(simulated: bool, d
     assert len(batch.changes) == (3 if count else 0)
     assert all(not changes.notices and not changes.history for changes in batch.changes[1:])
     assert [alert.detail.get("g") for alert in found] == ([3] if count else [])
+
+
+def test_a_simulated_alarm_is_not_counted_in_a_real_alert() -> None:
+    hub = Hub(ADA)
+    ward = Ward(
+        book=Book(Policy(first=(), second=(), second_after_s=60, ends_after_s=60)),
+        settings=DetectSettings(),
+        demo=False,
+    )
+    batch, member, real = Batch(), hub.member(ADA), alarm()
+    ward.look(member, real, received_ms=NOW_MS, source=(0, 1, 0), batch=batch)
+    ward.repeated(member, replace(real, simulated=True))
+    ward.tick([], now_ms=NOW_MS + 500, batch=batch)
+    assert [alert.detail for alert in ward.book.open()] == [{}]
 
 
 # -- the pool ------------------------------------------------------------------------------------------------------------
