@@ -63,9 +63,17 @@ class House:
         self.listener = Listener()
         self.gateway.endpoints.append(self.listener)  # type: ignore[arg-type]
 
-    def send(self, sender: Sender, raw: bytes, *, lane: int = topics.DATA) -> list[int]:
-        """One message comes in; the answers that it gets, now or later."""
+    def send(
+        self, sender: Sender, raw: bytes, *, lane: int = topics.DATA, answer: Callable[[int], None] | None = None
+    ) -> list[int]:
+        """One message comes in; the answers that it gets, now or later. answer: hears of them too, as the connection would."""
         answers: list[int] = []
+
+        def answered(reason: int) -> None:
+            answers.append(reason)
+            if answer is not None:
+                answer(reason)
+
         self.gateway.intake.arrived(
             Arrival(
                 device=sender.device,
@@ -73,7 +81,7 @@ class House:
                 topic=sender.up(lane),
                 payload=raw,
                 received_ms=self.now_ms(),
-                answer=answers.append,
+                answer=answered,
             )
         )
         return answers
