@@ -11,7 +11,14 @@ from typing import Protocol
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from gateway.web import assets
@@ -84,7 +91,7 @@ class Pages:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         if self._hub.full:
-            return Response("Too many pages are open.\n", status_code=503, headers={"retry-after": "10"})
+            return PlainTextResponse("Too many pages are open.\n", status_code=503, headers={"retry-after": "10"})
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[str]:
