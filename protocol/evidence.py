@@ -5,9 +5,10 @@ supplies no trust: change any byte of it, and one of the nine checks fails. wire
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
 
 from protocol import cbor, content, documents, merkle, message, notes, policy, statement, topics
@@ -32,6 +33,8 @@ CHECKS = (
 
 
 _T = TypeVar("_T")
+_KEY_HEX = re.compile(r"[0-9a-f]{64}")
+_ISO_MAX_MS = 253_402_300_800_000  # the year 10,000, which ISO 8601 and our library do not write
 
 
 class EvidenceError(VerificationFailed):
@@ -61,12 +64,14 @@ class Trust:
         try:
             if len(data) > TRUST_SIZE_MAX:
                 raise Malformed("trust_size", f"at most {TRUST_SIZE_MAX} bytes")
-            value = json.loads(data)
-            if not isinstance(value, dict) or value.get("v") != 1:
-                raise Malformed("trust_shape", "a trust file says v, policy and registry_root")
-            text, root = value.get("policy"), value.get("registry_root")
-            if not isinstance(text, str) or not isinstance(root, str):
-                raise Malformed("trust_shape", "policy and registry_root are texts")
+            value = json.loads(data.decode(), object_pairs_hook=_once)
+            if not isinstance(value, dict) or value.keys() != {"v", "policy", "registry_root"}:
+                raise Malformed("trust_shape", "a trust file says v, policy and registry_root, and nothing else")
+            version, text, root = value["v"], value["policy"], value["registry_root"]
+            if type(version) is not int or version != 1:
+                raise Malformed("trust_shape", "not this version's trust file")
+            if not isinstance(text, str) or not isinstance(root, str) or not _KEY_HEX.fullmatch(root):
+                raise Malformed("trust_shape", "policy is a text, registry_root a key of 64 lower-case hex digits")
             return cls(policy_text=text, policy=policy.parse(text), registry_root=PublicKey(bytes.fromhex(root)))
         except (ValueError, ProtocolError, RecursionError) as error:
             raise Unavailable("trust_bad", f"the trust file cannot be used: {error}") from error
@@ -200,7 +205,7 @@ def describe(verdict: Verdict) -> dict[str, object]:
         "tree_size": verdict.checkpoint.size,
         "root": verdict.checkpoint.root.hex(),
         "cosigned": {name: _iso(at_s * 1000) for name, at_s in verdict.cosigned},
-        "as_of": f"tree size {verdict.checkpoint.size}; what was revoked later is not visible",
+        "as_of": f"tree size {verdict.checkpoint.size}, {_no_later(verdict)}; what was revoked later is not visible",
     }
     match verdict.opened:
         case content.Alarm() as alarm:
@@ -222,16 +227,19 @@ def _check(number: int, job: Callable[[], _T]) -> _T:
 
 
 def _checkpoint(note: str, trust: Trust) -> tuple[notes.Checkpoint, tuple[tuple[str, int], ...]]:
-    known = trust.policy.known()
+    checkpoint, cosigned = trust.policy.check(note)
+    known = trust.policy.known(checkpoint.origin)
     if any((line.name, line.key_id) not in known for line in notes.parse(note).lines):
         raise VerificationFailed("line_unknown", "a signature line by a key that the policy does not name")
-    return trust.policy.check(note)
+    return checkpoint, cosigned
 
 
 def _logged(
     proof: Proof, checkpoint: notes.Checkpoint, *, key: PublicKey, content_type: str, hashed: bool
 ) -> statement.Statement:
-    """The statement of `proof`, signed by `key` and in the log of `checkpoint`."""
+    """The statement of `proof`, signed by `key` and in the log of `checkpoint`, which has other entries too."""
+    if not proof.path:
+        raise VerificationFailed("path_empty", "a tree of one entry proves nothing")
     found = statement.parse(proof.statement)
     statement.verify(found, key, thumbprint=key.thumbprint)
     if found.content_type != content_type or found.hashed is not hashed or found.iss != key.urn:
@@ -304,6 +312,8 @@ def _message(bundle: Bundle, entry: BatchEntry, enrolment: Enrolment) -> message
     if seen.position.lane != lane:
         raise VerificationFailed("lane_other", "the position is in another lane than the topic")
     message.verify(seen, PublicKey(enrolment.key))
+    if message.link_of(seen) != enrolment.link:
+        raise VerificationFailed("link_other", "the message belongs to another enrolment of this device")
     return seen
 
 
@@ -311,6 +321,8 @@ def _opened(seen: message.Message, cek: bytes | None) -> content.Content | None:
     if cek is None:
         return None
     opened = message.open_with_key(seen, cek)
+    if opened.content_type != content.CONTENT_TYPES[seen.position.lane]:
+        raise VerificationFailed("content_type_other", "the content is of another lane")
     return content.decode(opened.content, content_type=opened.content_type)
 
 
@@ -337,5 +349,23 @@ def _proof(value: object) -> Proof:
     return Proof(statement=data, index=index, path=tuple(path))
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object whose names are there once each: the second of two would silently win."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("trust_shape", "a name is there twice")
+    return found
+
+
+def _no_later(verdict: Verdict) -> str:
+    """The latest of the cosignatures' times: whichever witnesses one believes, the tree was there by then."""
+    if not verdict.cosigned:
+        return "at no witnessed time"
+    return f"no later than {_iso(max(at_s for _, at_s in verdict.cosigned) * 1000)}"
+
+
 def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if at_ms >= _ISO_MAX_MS:
+        return f"{at_ms} ms after 1970"  # whoever signed it may say any number
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)  # a float of seconds would be off by one
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -132,6 +132,11 @@ def verify(message: Message, key: keys.PublicKey) -> None:
     key.verify(message.signature, signed_bytes(message))
 
 
+def link_of(message: Message) -> bytes:
+    """The link id (4 bytes) under which the content is sealed, readable without its key. Raises Malformed: inner_*."""
+    return _read_inner(message.payload)[2]
+
+
 def open_content(message: Message, *, lk: bytes, link_id: bytes) -> Opened:
     """The content, by the link key. Raises Malformed: inner_*; BadSignature: link_unknown, commitment_bad, tag_bad."""
     position = message.position

@@ -17,6 +17,7 @@ SIGNATURE, COSIGNATURE = 0x01, 0x04
 NOTE_SIZE_MAX = 65_536  # bytes of a note; a larger one is malformed
 LINES_MAX = 64  # signatures on a note; more is malformed (verifiers must take at least 16)
 NAME_MAX = 255  # bytes of a key name
+TIME_MAX_S = (1 << 63) - 1  # of a cosignature; a later one counts as a signature that does not hold
 
 _DASH = "\u2014 "
 _NAME = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]+")  # no surrogates: they have no bytes
@@ -155,6 +156,8 @@ def _verify_line(text: str, line: Line, key: NoteKey) -> int | None:
             key.key.verify(line.blob, text.encode())
             return None
         at_s = int.from_bytes(line.blob[:8], "big")
+        if at_s > TIME_MAX_S:
+            raise BadSignature("note_time", "a time that no cosignature may have")
         key.key.verify(line.blob[8:], _cosigned(text, at_s))
     except BadSignature as error:
         raise BadSignature("note_signature", f"the signature of {key.name} does not hold") from error

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from protocol import notes
 from protocol.errors import BadSignature, Malformed
+from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
 
 SIZE_MAX = 65_536  # bytes of a policy; a larger one is malformed
 NAMES_MAX = 256  # logs, witnesses and groups in one policy
 
-_THRESHOLD = re.compile(r"[0-9]{1,4}")
+_THRESHOLD = re.compile(r"[1-9][0-9]{0,3}")
+_FOREIGN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # control characters other than tab and newline
+_WORD = re.compile(r"[^ \t]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,10 @@ class Policy:
             raise BadSignature("quorum_missed", "too few witnesses have signed")
         return checkpoint, tuple((name, signed[self.witnesses[name]] or 0) for name in sorted(present))
 
-    def known(self) -> set[tuple[str, bytes]]:
-        """(name, key id) of every key that may appear on a note."""
-        return {(key.name, key.key_id) for key in (*self.logs.values(), *self.witnesses.values())}
+    def known(self, origin: str) -> set[tuple[str, bytes]]:
+        """(name, key id) of every key whose signature `check` looks at on a checkpoint of the log `origin`."""
+        logs = [self.logs[origin]] if origin in self.logs else []
+        return {(key.name, key.key_id) for key in (*logs, *self.witnesses.values())}
 
     def _met(self, present: set[str]) -> set[str]:
         """The names that are satisfied when the witnesses `present` have signed; a group names only what is above it."""
@@ -66,53 +70,74 @@ class Policy:
 
 
 def parse(text: str) -> Policy:
-    """The policy in `text`. Raises Malformed: policy_size, policy_bad, vkey_bad."""
+    """The policy in `text`, every line of which ends with a newline. Raises Malformed: policy_size, policy_bad, vkey_bad."""
     if len(text) > SIZE_MAX:
         raise Malformed("policy_size", f"at most {SIZE_MAX} characters")
-    logs: dict[str, NoteKey] = {}
-    witnesses: dict[str, NoteKey] = {}
-    groups: dict[str, Group] = {}
-    quorum: list[str] = []
-    for line in text.splitlines():
-        words = line.split("#", 1)[0].split()
-        if not words:
-            continue
-        if len(logs) + len(witnesses) + len(groups) >= NAMES_MAX:
+    if _FOREIGN.search(text) or (text and not text.endswith("\n")):
+        raise Malformed("policy_bad", "lines end with a newline, and no other control character is there but tabs")
+    draft = _Draft()
+    for line in text.split("\n"):
+        words = _WORD.findall(line)
+        if words and not words[0].startswith("#"):
+            draft.add(words)
+    return draft.policy()
+
+
+class _Draft:
+    """A policy of which some lines are read."""
+
+    def __init__(self) -> None:
+        self._logs: dict[str, NoteKey] = {}
+        self._witnesses: dict[str, NoteKey] = {}
+        self._groups: dict[str, Group] = {}
+        self._quorum: list[str] = []
+        self._keys: set[PublicKey] = set()  # of logs and witnesses: who holds one key has one voice
+        self._members: set[str] = set()  # names in some group: each may count in one way only
+
+    def add(self, words: list[str]) -> None:
+        """Reads one line. Raises Malformed."""
+        if len(self._logs) + len(self._witnesses) + len(self._groups) >= NAMES_MAX:
             raise Malformed("policy_bad", f"at most {NAMES_MAX} names")
-        taken = witnesses.keys() | groups.keys() | {"none"}
-        if words[0] == "log" and len(words) in (2, 3):
-            key = _key(words[1], notes.SIGNATURE)
-            if key.name in logs:
-                raise Malformed("policy_bad", f"log {key.name} is there twice")
-            logs[key.name] = key
-        elif words[0] == "witness" and len(words) in (3, 4) and words[1] not in taken:
-            key = _key(words[2], notes.COSIGNATURE)
-            if any(key == other for other in witnesses.values()):
-                raise Malformed("policy_bad", "one witness key under two names")
-            witnesses[words[1]] = key
-        elif words[0] == "group" and len(words) >= 4 and words[1] not in taken:
-            groups[words[1]] = _group(words[2], tuple(words[3:]), taken)
-        elif words[0] == "quorum" and len(words) == 2 and not quorum and words[1] in taken:
-            quorum.append(words[1])
-        else:
-            raise Malformed("policy_bad", f"cannot read the line that starts with {words[0][:16]!r}")
-    if not quorum or not logs:
-        raise Malformed("policy_bad", "a policy has a log and exactly one quorum")
-    return Policy(logs=logs, witnesses=witnesses, groups=groups, quorum=None if quorum[0] == "none" else quorum[0])
+        taken = self._witnesses.keys() | self._groups.keys() | {"none"}
+        match words:
+            case ["log", vkey, *urls] if len(urls) <= 1:
+                key = self._key(vkey, notes.SIGNATURE)
+                if key.name in self._logs:
+                    raise Malformed("policy_bad", f"log {key.name} is there twice")
+                self._logs[key.name] = key
+            case ["witness", name, vkey, *urls] if len(urls) <= 1 and name not in taken:
+                self._witnesses[name] = self._key(vkey, notes.COSIGNATURE)
+            case ["group", name, threshold, *members] if members and name not in taken:
+                self._groups[name] = self._group(threshold, tuple(members), taken)
+            case ["quorum", name] if not self._quorum and name in taken:
+                self._quorum.append(name)
+            case _:
+                raise Malformed("policy_bad", f"cannot read the line that starts with {words[0][:16]!r}")
 
+    def policy(self) -> Policy:
+        """What was read. Raises Malformed."""
+        if not self._quorum or not self._logs:
+            raise Malformed("policy_bad", "a policy has a log and exactly one quorum")
+        quorum = None if self._quorum[0] == "none" else self._quorum[0]
+        return Policy(logs=self._logs, witnesses=self._witnesses, groups=self._groups, quorum=quorum)
 
-def _key(text: str, kind: int) -> NoteKey:
-    key = NoteKey.from_vkey(text)
-    if key.kind != kind:
-        raise Malformed("policy_bad", "logs have signature keys, witnesses cosignature keys")
-    return key
+    def _key(self, text: str, kind: int) -> NoteKey:
+        found = NoteKey.from_vkey(text)
+        if found.kind != kind:
+            raise Malformed("policy_bad", "logs have signature keys, witnesses cosignature keys")
+        if found.key in self._keys:
+            raise Malformed("policy_bad", "one public key stands for two logs or witnesses")
+        self._keys.add(found.key)
+        return found
 
-
-def _group(threshold: str, members: tuple[str, ...], taken: set[str]) -> Group:
-    if len(set(members)) != len(members) or not set(members) <= taken - {"none"}:
-        raise Malformed("policy_bad", "a group has each member once, named above it")
-    if threshold in ("all", "any"):
-        return Group(least=len(members) if threshold == "all" else 1, members=members)
-    if not _THRESHOLD.fullmatch(threshold) or not 1 <= int(threshold) <= len(members):
-        raise Malformed("policy_bad", "a group asks for all, any, or a number of its members")
-    return Group(least=int(threshold), members=members)
+    def _group(self, threshold: str, members: tuple[str, ...], taken: set[str]) -> Group:
+        if len(set(members)) != len(members) or not set(members) <= taken - {"none"}:
+            raise Malformed("policy_bad", "a group has each member once, named above it")
+        if not self._members.isdisjoint(members):
+            raise Malformed("policy_bad", "a name is a member of one group only")
+        self._members.update(members)
+        if threshold in ("all", "any"):
+            return Group(least=len(members) if threshold == "all" else 1, members=members)
+        if not _THRESHOLD.fullmatch(threshold) or int(threshold) > len(members):
+            raise Malformed("policy_bad", "a group asks for all, any, or a number of its members")
+        return Group(least=int(threshold), members=members)

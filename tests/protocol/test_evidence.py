@@ -1,24 +1,23 @@
 """The evidence bundle: what verifies, and that each numbered check can fail."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from protocol import cbor, documents, evidence, keys, merkle, notes
+from protocol import cbor, content, documents, evidence, keys, merkle, notes, topics
 from protocol.errors import Malformed, Unavailable
-from tests.support import chain
+from tests.support import chain, damage
 
 WRONG_KEY = keys.SigningKey.from_seed(bytes([9]) * 32)
 
 
 def failed(bundle: evidence.Bundle | bytes, trust: evidence.Trust | None = None) -> int:
     """The number of the check that fails."""
-    data = bundle if isinstance(bundle, bytes) else bundle.encode()
-    with pytest.raises(evidence.EvidenceError) as caught:
-        evidence.verify(data, trust or chain.trust())
-    assert str(caught.value.check) in caught.value.detail
-    return caught.value.check
+    return chain.failed(bundle, trust)[0]
 
 
 @pytest.mark.parametrize("disclosed", [True, False])
@@ -40,20 +39,24 @@ def test_a_bundle_comes_back_from_its_bytes() -> None:
         assert evidence.Bundle.decode(bundle.encode()) == bundle
 
 
-def test_any_changed_byte_fails() -> None:
-    data = chain.bundle().encode()
-    trust = chain.trust()
-    for place in range(len(data)):
-        for change in (0x01, 0x80):
-            damaged = data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
-            with pytest.raises(evidence.EvidenceError):
-                evidence.verify(damaged, trust)
+@pytest.mark.parametrize("disclosed", [True, False])
+def test_every_changed_byte_fails(disclosed: bool) -> None:
+    data, trust = chain.bundle(disclosed=disclosed).encode(), chain.trust()
+    flips = itertools.islice(damage.every_bit_flip(data), 0, None, 9)  # eight of nine bytes, each bit in turn
+    assert damage.accepted(lambda raw: evidence.verify(raw, trust), flips) == []
 
 
-def test_no_prefix_and_nothing_added_verifies() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("disclosed", [True, False])
+def test_every_flipped_bit_fails(disclosed: bool) -> None:
+    data, trust = chain.bundle(disclosed=disclosed).encode(), chain.trust()
+    assert damage.accepted(lambda raw: evidence.verify(raw, trust), damage.every_bit_flip(data)) == []
+
+
+def test_every_cut_and_anything_added_fails() -> None:
     data = chain.bundle().encode()
-    for end in range(0, len(data), 7):
-        assert failed(data[:end]) == 1
+    for cut in damage.every_prefix(data):
+        assert failed(cut) == 1
     assert failed(data + b"\x00") == 1
     assert failed(bytes(evidence.SIZE_MAX + 1)) == 1
 
@@ -128,27 +131,108 @@ def test_a_forged_chain_by_a_stranger_with_a_log_of_its_own_fails() -> None:
     assert failed(dataclasses.replace(bundle, checkpoint=note)) == 2
 
 
+@pytest.mark.parametrize(
+    ("at_ms", "said"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "253402300800000 ms after 1970"),
+        (content.TIME_MAX_MS, f"{content.TIME_MAX_MS} ms after 1970"),
+    ],
+)
+def test_a_device_may_say_any_time_and_the_verdict_repeats_it(at_ms: int, said: str) -> None:
+    raw = chain.sealed(lane=topics.ALARM, said=chain.calling(at_ms))
+    verdict = evidence.verify(chain.bundle(raws=[raw], chosen=0).encode(), chain.trust())
+    assert evidence.describe(verdict)["at"] == said
+
+
+def test_the_verdict_says_as_of_when_it_holds() -> None:
+    described = evidence.describe(evidence.verify(chain.bundle(witnesses=(0, 2)).encode(), chain.trust()))
+    assert described["cosigned"] == {"w0": "2023-11-14T22:14:20.000Z", "w2": "2023-11-14T22:14:22.000Z"}
+    assert described["as_of"] == (
+        "tree size 6, no later than 2023-11-14T22:14:22.000Z; what was revoked later is not visible"
+    )
+    verdict = evidence.verify(chain.bundle(witnesses=()).encode(), chain.trust("none"))
+    assert str(evidence.describe(verdict)["as_of"]).startswith("tree size 6, at no witnessed time")
+
+
 def test_trust_comes_back_from_its_file() -> None:
     trust = chain.trust()
     assert evidence.Trust.from_json(trust.to_json()) == trust
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"[]",
-        b"{}",
-        b"\xff",
-        b'{"v": 1}',
-        b'{"v": 1, "policy": "x", "registry_root": "00"}',
-        b'{"v": 1, "policy": 3}',
-    ],
-)
-def test_a_trust_file_that_says_nothing_checks_nothing(data: bytes) -> None:
+def said(**changed: object) -> bytes:
+    trust = chain.trust()
+    return json.dumps(
+        {"v": 1, "policy": trust.policy_text, "registry_root": trust.registry_root.x.hex()} | changed
+    ).encode()
+
+
+TRUST = {
+    "nothing": b"",
+    "a list": b"[]",
+    "an empty map": b"{}",
+    "no text": b"\xff",
+    "a version alone": b'{"v": 1}',
+    "numbers": b'{"v": 1, "policy": 3, "registry_root": 4}',
+    "no policy": said(policy="x\n"),
+    "an empty policy": said(policy=""),
+    "a name too many": said(witnesses=[]),
+    "another version": said(v=2),
+    "a version that is a truth": said(v=True),
+    "a version with a point": said(v=1.0),
+    "a version as a text": said(v="1"),
+    "no root": said(registry_root=None),
+    "a short root": said(registry_root="00"),
+    "a long root": said(registry_root="00" * 33),
+    "a root in capitals": said(registry_root="AB" * 32),
+    "a root with spaces": said(registry_root="ab " * 32),
+    "a name twice": said()[:-1] + b', "registry_root": "' + b"00" * 32 + b'"}',
+    "another encoding": said().decode().encode("utf-16"),
+    "a mark before it": b"\xef\xbb\xbf" + said(),
+    "two values": said() + said(),
+    "deep": b"[" * 100_000,
+    "a long number": b'{"v": ' + b"1" * 10_000 + b"}",
+    "too long": said() + b" " * evidence.TRUST_SIZE_MAX,
+}
+
+
+@pytest.mark.parametrize("data", TRUST.values(), ids=TRUST.keys())
+def test_a_trust_file_of_another_shape_checks_nothing(data: bytes) -> None:
     with pytest.raises(Unavailable) as caught:
         evidence.Trust.from_json(data)
     assert caught.value.code == "trust_bad"
+
+
+def test_a_damaged_trust_file_checks_nothing_or_trusts_somebody_else() -> None:
+    data = said()
+    trust = evidence.Trust.from_json(data)
+    assert damage.accepted(evidence.Trust.from_json, damage.every_prefix(data)) == []
+    for damaged in damage.every_bit_flip(data):
+        assert damage.read_or_refuse(evidence.Trust.from_json, damaged) != trust, damaged
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_only_fail_as_trust_and_as_evidence(data: bytes) -> None:
+    with pytest.raises(Unavailable):
+        evidence.Trust.from_json(data)
+    assert failed(data) == 1
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 64), (1 << 64) - 1) | st.binary(max_size=40) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(VALUES, st.sampled_from(sorted(cbor.decode(chain.bundle().encode(), size_max=evidence.SIZE_MAX))))  # type: ignore[type-var]
+def test_any_value_in_any_place_of_a_bundle_only_fails(value: object, name: str) -> None:
+    body = cbor.decode(chain.bundle().encode(), size_max=evidence.SIZE_MAX)
+    assert isinstance(body, dict)
+    if value == body[name] or (name == "cek" and value is None):
+        return
+    failed(cbor.encode({**body, name: value}))
 
 
 def test_a_bundle_of_other_shapes_is_malformed() -> None:

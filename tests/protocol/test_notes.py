@@ -228,3 +228,14 @@ def test_another_checkpoint_is_malformed(text: str) -> None:
 def test_a_checkpoint_comes_back(size: int, root: bytes) -> None:
     checkpoint = notes.Checkpoint(origin=ORIGIN, size=size, root=root)
     assert notes.Checkpoint.from_text(checkpoint.text()) == checkpoint
+
+
+def test_a_cosignature_is_of_a_time_that_63_bits_hold() -> None:
+    for at_s, holds in ((notes.TIME_MAX_S, True), (notes.TIME_MAX_S + 1, False), ((1 << 64) - 1, False)):
+        line = notes.cosign(NOTE.text, name=WITNESS_KEY.name, key=WITNESS, at_s=at_s)
+        note = notes.Note(text=NOTE.text, lines=(line,))
+        if holds:
+            assert notes.verify(note, [WITNESS_KEY]) == [(WITNESS_KEY, at_s)]
+        else:
+            with pytest.raises(BadSignature, match="note_signature"):
+                notes.verify(note, [WITNESS_KEY])

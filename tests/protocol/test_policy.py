@@ -108,14 +108,41 @@ def test_every_flipped_bit_of_the_note_is_refused() -> None:
     assert damage.accepted(read, damage.every_prefix(raw)) == []
 
 
-def test_comments_spaces_and_empty_lines_say_nothing() -> None:
-    text = "# whom we trust\n\n" + GOOD.replace("\n", "  # why\r\n").replace("quorum ", "  quorum\t")
+def test_comment_lines_spaces_and_empty_lines_say_nothing() -> None:
+    text = "# whom we trust\n\n" + GOOD.replace("\n", " \t\n \t# why # not\n\n").replace("quorum ", "  quorum\t")
     assert policy.parse(text) == policy.parse(GOOD)
 
 
+def test_a_name_may_hold_what_elsewhere_begins_a_comment() -> None:
+    vkey = notes.NoteKey(name="w#1", kind=notes.COSIGNATURE, key=keys.SigningKey.from_seed(bytes([77]) * 32).public)
+    text = PEOPLE + f"witness near#1 {vkey.vkey()} https://w.example/#top\nquorum near#1\n"
+    assert policy.parse(text).quorum == "near#1"
+    assert policy.parse(text).witnesses["near#1"] == vkey
+
+
+def test_names_are_told_apart_octet_by_octet() -> None:
+    kelvin = notes.NoteKey(name="k", kind=notes.COSIGNATURE, key=keys.SigningKey.from_seed(bytes([78]) * 32).public)
+    text = PEOPLE + f"witness \u212a {kelvin.vkey()}\ngroup K all w0 w1\nquorum \u212a\n"
+    assert policy.parse(text).quorum == "\u212a"
+    assert "K" in policy.parse(text).groups
+
+
 def test_all_keys_that_may_appear_are_named() -> None:
-    found = policy.parse(GOOD).known()
+    found = policy.parse(GOOD).known(ORIGIN)
     assert {name for name, _ in found} == {ORIGIN, *NAMES} and len(found) == 5
+    assert {name for name, _ in policy.parse(GOOD).known("log.example/two")} == {*NAMES}
+
+
+def test_a_policy_with_more_than_the_least_that_must_be_taken_is_taken() -> None:
+    """32 logs, 32 witnesses and 32 groups, each group with the one before it."""
+    made = [keys.SigningKey.from_seed(bytes([100 + number]) * 32).public for number in range(64)]
+    lines = [f"log {notes.NoteKey(name=f'l{n}', kind=notes.SIGNATURE, key=made[n]).vkey()}" for n in range(32)]
+    for number in range(32):
+        vkey = notes.NoteKey(name=f"w{number}", kind=notes.COSIGNATURE, key=made[32 + number]).vkey()
+        lines.append(f"witness w{number} {vkey}")
+    lines += [f"group g{n} any w{n}" + (f" g{n - 1}" if n else "") for n in range(32)]
+    found = policy.parse("\n".join([*lines, "quorum g31"]) + "\n")
+    assert (len(found.logs), len(found.witnesses), len(found.groups)) == (32, 32, 32)
 
 
 def test_urls_of_logs_and_witnesses_are_read_over() -> None:
@@ -136,6 +163,22 @@ BAD = {
     "a witness with a log's key": PEOPLE + f"witness w9 {LOG_VKEY}\nquorum none\n",
     "a witness's name twice": PEOPLE + f"witness w0 {VKEYS[0]}\nquorum none\n",
     "one key under two names": PEOPLE + f"witness w9 {VKEYS[0]}\nquorum none\n",
+    "one key under two key names": PEOPLE
+    + f"witness w9 {notes.NoteKey(name='else', kind=notes.COSIGNATURE, key=WITNESSES[0].public).vkey()}\nquorum none\n",
+    "a witness with the key of the log": PEOPLE
+    + f"witness w9 {notes.NoteKey(name=ORIGIN, kind=notes.COSIGNATURE, key=LOG.public).vkey()}\nquorum none\n",
+    "two logs with one key": PEOPLE
+    + f"log {notes.NoteKey(name='else', kind=notes.SIGNATURE, key=LOG.public).vkey()}\nquorum none\n",
+    "a member of two groups": PEOPLE + "group g any w0 w1\ngroup h any w1 w2\ngroup both all g h\nquorum both\n",
+    "a member of a group and of the one around it": PEOPLE + "group g any w0\ngroup h 2 g w0\nquorum h\n",
+    "a last line that does not end": GOOD[:-1],
+    "a line feed of another system": GOOD.replace("\n", "\r\n"),
+    "a line that ends in another way": GOOD.replace("\nquorum", "\x0bquorum"),
+    "a separator of Unicode": GOOD.replace("\nquorum", "\u2028quorum"),
+    "a space of Unicode": GOOD.replace("quorum ", "quorum\xa0"),
+    "a comment behind a line": GOOD.replace("quorum both", "quorum both # all"),
+    "a delete": GOOD + "# \x7f\n",
+    "a threshold with a zero before it": PEOPLE + "group g 01 w0\nquorum g\n",
     "a witness called none": f"log {LOG_VKEY}\nwitness none {VKEYS[0]}\nquorum none\n",
     "a group called none": PEOPLE + "group none all w0\nquorum none\n",
     "a group with a witness's name": PEOPLE + "group w0 all w1\nquorum none\n",
@@ -153,9 +196,9 @@ BAD = {
     "a bad key": GOOD.replace(LOG_VKEY, LOG_VKEY[:-2]),
     "a line too many words": GOOD.replace("quorum both", "quorum both near"),
     "too many names": PEOPLE
-    + "".join(f"group g{number} all w0\n" for number in range(policy.NAMES_MAX))
+    + "".join(f"group g{number} all {f'g{number - 1}' if number else 'w0'}\n" for number in range(policy.NAMES_MAX))
     + "quorum none\n",
-    "too long": GOOD + "#" * policy.SIZE_MAX,
+    "too long": GOOD + "#" * policy.SIZE_MAX + "\n",
 }
 
 
@@ -174,10 +217,22 @@ def test_any_text_only_fails(text: str) -> None:
             continue
 
 
-def test_groups_within_groups_cost_no_more_than_their_size() -> None:
-    """Each group holds the two above it: asked one by one, the last would come back to the first 2**138 times."""
-    rows = ["group g0 any w0", "group g1 any w0 g0"]
-    rows += [f"group g{number} any g{number - 1} g{number - 2}" for number in range(2, 200)]
+def test_every_cut_is_refused() -> None:
+    for cut in range(len(GOOD)):
+        found = damage.read_or_refuse(lambda data: policy.parse(data.decode()), GOOD[:cut].encode())
+        assert found is None, GOOD[:cut]
+
+
+def test_a_flipped_bit_is_refused_or_says_something_else() -> None:
+    same = policy.parse(GOOD)
+    for damaged in damage.every_bit_flip(GOOD.encode()):
+        assert (
+            damage.read_or_refuse(lambda data: policy.parse(data.decode("utf-8", "surrogateescape")), damaged) != same
+        )
+
+
+def test_deep_groups_cost_no_more_than_their_size() -> None:
+    rows = ["group g0 any w0", *(f"group g{number} all g{number - 1}" for number in range(1, 200))]
     text = PEOPLE + "\n".join(rows) + "\nquorum g199\n"
     assert met(text, 0)
     assert not met(text, 1)
