@@ -99,7 +99,7 @@ class Document:
             found.append(f"{at} is too long")
         if isinstance(value, int) and value < schema.get("minimum", value):
             found.append(f"{at} is below {schema['minimum']}")
-        return found + (self._fields(value, schema, at) if isinstance(value, dict) else [])
+        return found + (self._fields(value, schema, at) if isinstance(value, dict) and "properties" in schema else [])
 
     def _fields(self, value: Mapping[str, object], schema: Mapping[str, Any], at: str) -> list[str]:
         known = schema["properties"]
