@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import intake
 from gateway.admission import BAD_SIGNATURES_MAX
 from gateway.ingress.limits import EndpointLimits
 from gateway.ingress.session import Closed, Opened, Published, Refused, Send, Session
@@ -394,6 +395,28 @@ def test_a_flood_of_alarms_is_coalesced_and_delays_nobodys(town: Town, tmp_path:
         gateway.intake.soon()
         sql = "SELECT json_extract(detail, '$.coalesced') FROM alert WHERE device = ? AND kind = 'button'"
         await until(lambda: street.house.record(sql, MALLORY.device) == [(dropped,)])
+
+    town.play(scene, tmp_path)
+
+
+def test_a_queue_that_grows_is_not_read_from_before_it_is_full(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HOLD_FROM", 30), ("HOLD_UNTIL", 5), ("QUEUE_MAX", 45)):
+        monkeypatch.setattr(intake, name, value)
+    burst = [publish(n + 1, UP, MALLORY.seal(reading(), n)) for n in range(32)]
+
+    async def scene(street: Street) -> None:
+        gateway = street.house.gateway
+        turn = gateway.intake._verifying.turn
+        gateway.intake._verifying.turn = lambda *_: iter(())  # type: ignore[method-assign,assignment]
+        wire = await street.connect(MALLORY)
+        wire.write(*burst)
+        await asyncio.sleep(0.6)  # in which the neighbour alone would fill the queue
+        assert 30 <= gateway.intake.waiting < 45
+        gateway.intake._verifying.turn = turn  # type: ignore[method-assign]
+        assert await street.answered(wire, *[b""] * len(burst)) == [0] * 32
+        assert street.counted() == {}
 
     town.play(scene, tmp_path)
 

@@ -111,7 +111,7 @@ class Neighbour:
     unreceipted: dict[int, bytes] = field(default_factory=dict)
     sent: int = 0
     refused: list[int] = field(default_factory=list)
-    _calling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _quiet: asyncio.Event = field(default_factory=asyncio.Event)
     took_s: list[float] = field(default_factory=list)  # by each alarm, which have the sequence numbers from 0 on
 
     @contextlib.asynccontextmanager
@@ -127,11 +127,12 @@ class Neighbour:
         try:
             await until(lambda: self.sent > 2)
             await self._call(alarms, "button")
-            tasks.append(asyncio.create_task(self._call_on(alarms)))
+            calling = asyncio.create_task(self._call_on(alarms))
+            tasks.append(calling)
             yield
-            await until(lambda: len(self.took_s) > 1)
-            tasks.pop().cancel()
-            await until(lambda: not self._calling.locked())
+            self._quiet.set()
+            await calling
+            tasks.remove(calling)
             await self._call(alarms, "tamper")
             tasks[1].cancel()
             await until(lambda: not self.unreceipted)
@@ -157,20 +158,20 @@ class Neighbour:
         assert max(self.took_s) < ALARM_WITHIN_S, f"an alarm took {max(self.took_s):.3f} s"
 
     async def _call_on(self, wire: Wire) -> None:
-        while True:
-            await asyncio.shield(self._call(wire, "fall"))
-            await asyncio.sleep(CALL_EVERY_S)
+        while not self._quiet.is_set():
+            await self._call(wire, "fall")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), CALL_EVERY_S)
 
     async def _call(self, wire: Wire, kind: str) -> None:
         """Press, and wait for the acknowledgement: the alarm of a kind is raised, and its alert is on the disk, by then."""
-        async with self._calling:
-            number, began_s = len(self.took_s), time.monotonic()
-            raw = self.who.seal(alarm(number, kind=kind, at_ms=time.time_ns() // 1_000_000), number)
-            (reason,) = await self.street.answered(wire, publish(1, self.who.up(topics.ALARM), raw))
-            self.took_s.append(time.monotonic() - began_s)
-            assert reason == 0
-            sql = "SELECT 1 FROM alert WHERE device = ? AND kind = ?"
-            assert self.street.house.record(sql, self.who.device, KINDS[kind]), "acknowledged, and no alert on the disk"
+        number, began_s = len(self.took_s), time.monotonic()
+        raw = self.who.seal(alarm(number, kind=kind, at_ms=time.time_ns() // 1_000_000), number)
+        (reason,) = await self.street.answered(wire, publish(1, self.who.up(topics.ALARM), raw))
+        self.took_s.append(time.monotonic() - began_s)
+        assert reason == 0
+        sql = "SELECT 1 FROM alert WHERE device = ? AND kind = ?"
+        assert self.street.house.record(sql, self.who.device, KINDS[kind]), "acknowledged, and no alert on the disk"
 
     async def _send(self, wire: Wire, alarms: Wire, in_flight: set[int]) -> None:
         while True:
