@@ -23,7 +23,7 @@ CONTRACTS: Mapping[str, tuple[str, Contract]] = {
 }
 CODES = frozenset(
     "cbor_size cbor_invalid cbor_not_deterministic cose_tag cose_shape statement_unprotected statement_payload "
-    "statement_headers statement_kid statement_claims statement_content_type statement_hash "
+    "statement_headers statement_kid statement_claims statement_content_type statement_hash statement_location "
     "kid_mismatch alg_unsupported crit_unsupported signature_size signature_bad key_size document_bad "
     "content_type_not_allowed issuer_unknown issuer_not_allowed issuer_mismatch form_not_allowed "
     "location_not_allowed subject_wrong genesis_exists key_has_other_duty storage_failed".split()

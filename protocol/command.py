@@ -44,6 +44,8 @@ def read(raw: bytes, topic: str, key: PublicKey) -> Command:
     expected = {cose.ALG, cose.CONTENT_TYPE, cose.KID}
     if signed.unprotected or signed.protected.keys() != expected or signed.protected[cose.CONTENT_TYPE] != CONTENT_TYPE:
         raise Malformed("command_shape", "not a command's header")
+    if signed.protected[cose.KID] != key.kid:
+        raise BadSignature("kid_mismatch", "signed under the name of another key")
     body = cbor.decode(signed.payload or b"", size_max=SIZE_MAX)
     if not isinstance(body, dict) or body.keys() != {"n", "expires", "kind", "args"}:
         raise Malformed("command_shape", "not a command")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from protocol import cbor, cose
 from protocol.content import RANGES_MAX, Range, read_ranges
-from protocol.errors import Malformed
+from protocol.errors import BadSignature, Malformed
 from protocol.keys import EDDSA, KID_SIZE, PublicKey, SigningKey
 
 CONTENT_TYPE = "application/vigil-receipt+cbor"
@@ -65,6 +65,8 @@ def read(raw: bytes, topic: str, key: PublicKey) -> Receipt:
     expected = {cose.ALG, cose.CONTENT_TYPE, cose.KID}
     if signed.unprotected or signed.protected.keys() != expected or signed.protected[cose.CONTENT_TYPE] != CONTENT_TYPE:
         raise Malformed("receipt_shape", "not a receipt's header")
+    if signed.protected[cose.KID] != key.kid:
+        raise BadSignature("kid_mismatch", "signed under the name of another key")
     body = cbor.decode(signed.payload or b"", size_max=SIZE_MAX)
     if not isinstance(body, dict) or body.keys() != {"lane", "boot", "ranges", "digest", "refused", "floor", "at"}:
         raise Malformed("receipt_shape", "not a receipt")

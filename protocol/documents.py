@@ -10,6 +10,7 @@ from typing import Self
 
 from protocol import cbor
 from protocol.errors import Malformed
+from protocol.merkle import EMPTY_ROOT
 from protocol.topics import DEVICE
 
 GENESIS = "application/vigil-genesis+cbor"
@@ -161,7 +162,7 @@ class Anchor:
     def decode(cls, data: bytes) -> Self:
         """Reads what `encode` writes. Raises Malformed: document_bad."""
         body = _map(data, {"v", "gateway", "n", "prev", "root", "size", "from", "to"})
-        return cls(
+        found = cls(
             gateway=_bytes(body, "gateway", 32),
             n=_number(body, "n"),
             prev=_bytes(body, "prev", 32),
@@ -170,6 +171,13 @@ class Anchor:
             from_ms=_number(body, "from"),
             to_ms=_number(body, "to"),
         )
+        if (found.n == 0) is not (found.prev == FIRST_PREV):
+            raise Malformed("document_bad", "the first anchor, and no other, has none before it")
+        if (found.size == 0) is not (found.root == EMPTY_ROOT):
+            raise Malformed("document_bad", "an empty batch, and no other, has the root of the empty tree")
+        if found.from_ms > found.to_ms:
+            raise Malformed("document_bad", "a stretch of time does not end before it begins")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,4 +168,6 @@ def _unpem(label: str, head: bytes, text: str) -> bytes:
         raise Malformed("key_pem", "not base64") from error
     if len(der) != len(head) + KEY_SIZE or not der.startswith(head):
         raise Malformed("key_pem", f"not an Ed25519 {label}")
+    if base64.b64encode(der).decode() != "".join(lines[1:-1]):
+        raise Malformed("key_pem", "not the one base64 of its bytes")
     return der[len(head) :]

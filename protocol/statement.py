@@ -126,6 +126,9 @@ def _content_type(headers: cose.Headers, payload: bytes) -> tuple[str, bool]:
             raise Malformed("statement_hash", "the payload of a hash envelope is 32 bytes of SHA-256")
     elif PREIMAGE_TYPE in headers or PAYLOAD_LOCATION in headers:
         raise Malformed("statement_headers", "only a hash envelope has a preimage")
+    location = headers.get(PAYLOAD_LOCATION, "none")
+    if not isinstance(location, str) or not 0 < len(location) <= TEXT_MAX:
+        raise Malformed("statement_location", "a location is a text")
     if not isinstance(found, str) or not 0 < len(found) <= TEXT_MAX:
         raise Malformed("statement_content_type", "a content type as text is required")
     return found, hashed

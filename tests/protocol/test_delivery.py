@@ -122,6 +122,12 @@ def test_no_part_may_be_missing(name: str) -> None:
         read(signed({key: value for key, value in BODY.items() if key != name}))
 
 
+def test_it_is_signed_under_the_name_of_its_key() -> None:
+    for kid in (OTHER.public.kid, KEY.public.thumbprint, b"", "text", 7):
+        with pytest.raises(BadSignature, match="kid_mismatch"):
+            read(signed(BODY, HEAD | {4: kid}))
+
+
 def test_another_header_is_malformed() -> None:
     for head in (HEAD | {3: "application/vigil-command+cbor"}, HEAD | {9: 1}, {1: -8, 4: b"kid"}):
         with pytest.raises(Malformed):

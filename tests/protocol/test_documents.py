@@ -1,12 +1,13 @@
 """Documents behind statements: each comes back from its one encoding, and nothing else is read."""
 
+import dataclasses
 from typing import Protocol
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import cbor, documents
+from protocol import cbor, documents, merkle
 from protocol.errors import Malformed, VigilError
 from tests.support import damage
 
@@ -47,12 +48,12 @@ every_document: st.SearchStrategy[Document] = st.one_of(
     st.builds(
         documents.Anchor,
         gateway=keys,
-        n=numbers,
-        prev=keys,
+        n=numbers.filter(bool),
+        prev=keys.filter(any),
         root=keys,
-        size=numbers,
-        from_ms=numbers,
-        to_ms=numbers,
+        size=numbers.filter(bool),
+        from_ms=st.integers(0, 1 << 52),
+        to_ms=st.integers(1 << 52, documents.TIME_MAX_MS - 1),
     ),
     st.builds(documents.BatchEntry, topic=texts, received_ms=numbers, digest=keys),
 )
@@ -65,7 +66,7 @@ ENROLMENT = documents.Enrolment(
     salt=bytes([3]) * 32, gateway=bytes([4]) * 32, device="0123456789abcdef", key=bytes([5]) * 32, link=b"link", at_ms=9
 )
 ANCHOR = documents.Anchor(
-    gateway=bytes([6]) * 32, n=7, prev=documents.FIRST_PREV, root=bytes([7]) * 32, size=3, from_ms=1000, to_ms=2000
+    gateway=bytes([6]) * 32, n=7, prev=bytes([9]) * 32, root=bytes([7]) * 32, size=3, from_ms=1000, to_ms=2000
 )
 ENTRY = documents.BatchEntry(topic="vigil/1/0123456789abcdef/up/data", received_ms=1000, digest=bytes([8]) * 32)
 EXAMPLES: list[Document] = [GENESIS, ADMISSION, ENROLMENT, ANCHOR, ENTRY]
@@ -165,6 +166,24 @@ def test_each_field_is_there_is_the_only_one_and_is_of_its_type(document: Docume
 def test_another_batch_entry_is_malformed(parts: object) -> None:
     with pytest.raises(Malformed):
         documents.BatchEntry.decode(cbor.encode(parts))
+
+
+@pytest.mark.parametrize(
+    ("change", "allowed"),
+    [
+        ({"n": 0, "prev": documents.FIRST_PREV}, True),
+        ({"n": 0}, False),
+        ({"prev": documents.FIRST_PREV}, False),
+        ({"size": 0, "root": merkle.EMPTY_ROOT}, True),
+        ({"size": 0}, False),
+        ({"root": merkle.EMPTY_ROOT}, False),
+        ({"from_ms": 2000}, True),
+        ({"from_ms": 2001}, False),
+    ],
+)
+def test_an_anchor_agrees_with_itself(change: dict[str, object], allowed: bool) -> None:
+    data = dataclasses.replace(ANCHOR, **change).encode()
+    assert (damage.read_or_refuse(documents.Anchor.decode, data) is not None) is allowed
 
 
 @pytest.mark.parametrize("device", ["0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "0123456789abcdef\n"])

@@ -128,7 +128,10 @@ def test_damaged_pem_is_refused() -> None:
         for end in range(len(text) - 1):
             with pytest.raises(Malformed):
                 read(text[:end])
+        spare = text.index("=\n") - 1  # the last letter before the padding has bits that say nothing
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
         for wrong in (
+            text[:spare] + letters[letters.index(text[spare]) + 1] + text[spare + 1 :],
             "",
             "\n\n\n",
             text.replace("KEY", "KEYS"),
@@ -141,6 +144,17 @@ def test_damaged_pem_is_refused() -> None:
         keys.PublicKey.from_pem(KEY.pem())
     with pytest.raises(Malformed):
         keys.SigningKey.from_pem(KEY.public.pem())
+
+
+def test_a_flipped_bit_of_pem_is_refused_or_another_key() -> None:
+    """But for line ends, which other software writes in its own way."""
+    pem = KEY.public.pem()
+    for damaged in damage.every_bit_flip(pem.encode()):
+        said = damaged.decode("utf-8", "surrogateescape")
+        found = damage.read_or_refuse(
+            lambda data: keys.PublicKey.from_pem(data.decode("utf-8", "surrogateescape")), damaged
+        )
+        assert found != KEY.public or said.split() == pem.split(), said
 
 
 @given(st.text(max_size=120))

@@ -141,6 +141,10 @@ WRONG: dict[str, tuple[dict[object, object], str]] = {
     "a location without an envelope": (HEAD | {260: "somewhere"}, "statement_headers"),
     "an envelope with a content type": (ENVELOPE | {3: TYPE}, "statement_content_type"),
     "an envelope without a preimage type": (without(ENVELOPE, 259), "statement_content_type"),
+    "a location that is bytes": (ENVELOPE | {260: b"somewhere"}, "statement_location"),
+    "a location that is an array": (ENVELOPE | {260: [1, [2]]}, "statement_location"),
+    "an empty location": (ENVELOPE | {260: ""}, "statement_location"),
+    "a long location": (ENVELOPE | {260: "x" * 1025}, "statement_location"),
     "an envelope with another hash": (ENVELOPE | {258: -43}, "statement_hash"),
     "an envelope with a float as a hash": (ENVELOPE | {258: -16.0}, "statement_hash"),
 }
