@@ -4,6 +4,7 @@ Tags are refused: our formats have them only as fixed first bytes, and some tags
 part stand in a thousand places) or give types that nothing here expects.
 """
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from struct import Struct
@@ -21,6 +22,12 @@ _FLOATS = (  # head, form, largest finite number
     (b"\xfa", Struct(">f"), (2 - 2**-23) * 2.0**127),
     (b"\xfb", Struct(">d"), sys.float_info.max),
 )
+_INTEGERS = ((">B", 24), (">H", 1 << 8), (">I", 1 << 16), (">Q", 1 << 32))  # form, least number that needs it
+_NUMBERS = {  # by first byte: form, sign, least number (0: a float, whose encoding is compared)
+    **{0x18 + place: (Struct(form), 1, least) for place, (form, least) in enumerate(_INTEGERS)},
+    **{0x38 + place: (Struct(form), -1, least) for place, (form, least) in enumerate(_INTEGERS)},
+    **{0xF9 + place: (form, 1, 0) for place, (_, form, _) in enumerate(_FLOATS)},
+}
 _KEYS = frozenset({int, str, bytes})  # Python takes True and 1.0 for 1: as keys they would be a second encoding
 
 
@@ -76,6 +83,26 @@ def number(value: int | float) -> bytes:
             if form.unpack(packed)[0] == value:
                 return head + packed
     raise TypeError("not a finite number")
+
+
+def number_at(data: bytes, at: int) -> tuple[int | float, int]:
+    """(number, end) of the number at `at`. Raises Malformed: cbor_invalid, cbor_not_deterministic."""
+    head = data[at] if at < len(data) else 0xFF
+    if head < 24:
+        return head, at + 1
+    found = _NUMBERS.get(head)
+    if found is None:
+        raise Malformed("cbor_invalid", "not a number")
+    form, sign, least = found
+    end = at + 1 + form.size
+    if end > len(data):
+        raise Malformed("cbor_invalid", "cut short")
+    (value,) = form.unpack_from(data, at + 1)
+    if not least and not math.isfinite(value):
+        raise Malformed("cbor_invalid", "not a finite number")
+    if value < least if least else number(value) != data[at:end]:
+        raise Malformed("cbor_not_deterministic", "a number in more bytes than it needs")
+    return (value, end) if sign > 0 else (-1 - value, end)
 
 
 def array_head(count: int) -> bytes:

@@ -26,6 +26,12 @@ class Quantity:
     high: float
 
 
+class _Named(NamedTuple):
+    name: str
+    low: float
+    high: float
+
+
 QUANTITIES: Mapping[str, Quantity] = {
     "MDC_ECG_HEART_RATE": Quantity(unit="/min", low=0, high=500),
     "MDC_PULS_OXIM_PULS_RATE": Quantity(unit="/min", low=0, high=500),
@@ -38,6 +44,10 @@ QUANTITIES: Mapping[str, Quantity] = {
 
 _NAMED = {name: cbor.integer(_NAME) + cbor.text(name) + cbor.integer(_VALUE) for name in QUANTITIES}
 """A record from its first label to the one of its value: labels ascend in the bytewise order 0, 2, 6, -3."""
+
+_VALUE_LABEL = cbor.integer(_VALUE)
+_SHORT_PACK = 24  # records from which the array's head has a second byte
+_BY_HEAD = {head: _Named(name, QUANTITIES[name].low, QUANTITIES[name].high) for name, head in _NAMED.items()}
 
 
 class Vital(NamedTuple):
@@ -101,6 +111,40 @@ def unpack(records: object) -> tuple[Vital, ...]:
             raise Malformed("senml_shape", "a record has a name and a value, the first also the base time")
         vitals.append(Vital(*_measured(record), at_ms))
     return tuple(vitals)
+
+
+def read(data: bytes, at: int) -> tuple[tuple[Vital, ...], int]:
+    """(vitals, end) of the pack at `at`, laid out as `pack` does it and in its one encoding; a third of what it costs to
+    decode, unpack, pack and compare. Raises Malformed for anything else, as `unpack` can name it."""
+    count = data[at] - 0x80 if at < len(data) else 0
+    if not 0 < count < _SHORT_PACK:
+        raise Malformed("senml_shape", "not a short pack")
+    at += 1
+    vitals = []
+    base_ms = 0
+    for index in range(count):
+        timed = data[at : at + 1] == b"\xa3"
+        value_at = data.find(_VALUE_LABEL, at) + 1
+        bounds = _BY_HEAD.get(data[at + 1 : value_at])
+        if bounds is None or not (timed or (index and data[at : at + 1] == b"\xa2")):
+            raise Malformed("senml_name", "not a record as we lay it")
+        value, at = cbor.number_at(data, value_at)
+        if not bounds.low <= value <= bounds.high or (type(value) is float and value.is_integer()):
+            raise Malformed("senml_value", "a value that no sensor gives")
+        at_ms = base_ms
+        if timed:
+            if data[at : at + 1] != (_TIME_LABEL if index else _BASE_TIME_LABEL):
+                raise Malformed("senml_shape", "the third label is a time")
+            seconds, at = cbor.number_at(data, at + 1)
+            at_ms += _milliseconds(seconds)
+            if index and at_ms == base_ms:
+                raise Malformed("senml_time", "a time that adds nothing")
+        if not 0 <= at_ms < TIME_MAX_MS:
+            raise Malformed("senml_time", "a time out of bounds")
+        if index == 0:
+            base_ms = at_ms
+        vitals.append(Vital(bounds.name, value, at_ms))
+    return tuple(vitals), at
 
 
 def _measured(record: Mapping[object, object]) -> tuple[str, int | float]:

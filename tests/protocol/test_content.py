@@ -286,3 +286,34 @@ def test_references_inside_a_message_cannot_make_it_huge() -> None:
     thrice = b"\xd8\x1c\x98\xc8" + b"\xd8\x1d\x01" * 200
     with pytest.raises(Malformed, match="cbor_invalid"):
         content.decode(b"\xa1\x64gaps\x83" + marked + again + thrice, content_type=DATA_TYPE)
+
+
+numbers_only = st.builds(
+    content.Data,
+    clock=contents.clocks,
+    simulated=st.booleans(),
+    vitals=st.lists(contents.vitals, max_size=4).map(tuple),
+    waves=st.just(()),
+    gaps=st.just(()),
+)
+
+
+def the_long_way(raw: bytes) -> object:
+    """What `decode` says of data without its short cut for vitals alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(content, "_usual", lambda data: None)
+        return damage.read_or_refuse(lambda raw: content.decode(raw, content_type=DATA_TYPE), raw)
+
+
+@settings(max_examples=15)
+@given(numbers_only)
+def test_the_short_way_says_what_the_long_way_says(said: content.Data) -> None:
+    raw = content.encode(said)
+    assert content.decode(raw, content_type=DATA_TYPE) == said == the_long_way(raw)
+    if said.vitals:
+        assert content._usual(raw) == said, "numbers take the short way"
+    for changed in (*damage.every_bit_flip(raw[:160]), *damage.every_prefix(raw), raw + b"\x00"):
+        whole = changed + raw[160:] if len(changed) == len(raw[:160]) else changed
+        assert damage.read_or_refuse(lambda raw: content.decode(raw, content_type=DATA_TYPE), whole) == the_long_way(
+            whole
+        )
