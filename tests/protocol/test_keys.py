@@ -1,5 +1,6 @@
 """Keys, their names and forms, the link key and the content keys: published examples and what is refused."""
 
+import base64
 import hashlib
 import hmac
 
@@ -128,10 +129,7 @@ def test_damaged_pem_is_refused() -> None:
         for end in range(len(text) - 1):
             with pytest.raises(Malformed):
                 read(text[:end])
-        spare = text.index("=\n") - 1  # the last letter before the padding has bits that say nothing
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
         for wrong in (
-            text[:spare] + letters[letters.index(text[spare]) + 1] + text[spare + 1 :],
             "",
             "\n\n\n",
             text.replace("KEY", "KEYS"),
@@ -144,6 +142,16 @@ def test_damaged_pem_is_refused() -> None:
         keys.PublicKey.from_pem(KEY.pem())
     with pytest.raises(Malformed):
         keys.SigningKey.from_pem(KEY.public.pem())
+
+
+def test_bits_that_say_nothing_are_not_set_in_pem() -> None:
+    text = KEY.public.pem()
+    spare = text.index("=\n") - 1  # half of the last letter before the padding
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    changed = text[:spare] + letters[letters.index(text[spare]) + 1] + text[spare + 1 :]
+    assert base64.b64decode(changed.splitlines()[1]) == base64.b64decode(text.splitlines()[1])
+    with pytest.raises(Malformed):
+        keys.PublicKey.from_pem(changed)
 
 
 def test_a_flipped_bit_of_pem_is_refused_or_another_key() -> None:
