@@ -29,6 +29,9 @@ from protocol.errors import NotFound, Unavailable, VigilError
 
 HEARTBEAT_EVERY_S = 10.0  # of silence; the page calls the connection lost after some more of it
 RETRY_MS = 2_000  # how long a browser waits before it connects again
+LOOK_AGAIN_S = (
+    5.0  # between looks at the records for devices that a page does not know, such as one that was just paired
+)
 ALERT_ID_MAX = 128  # characters of an alarm's id in an address; longer is not found
 BY = "the caregiver page"  # who acknowledged, until there is a sign-in
 
@@ -106,6 +109,7 @@ class Pages:
     async def _parts(self, subscription: Subscription) -> AsyncIterator[str]:
         numbers = count(1)
         yield await self._snapshot(next(numbers))
+        known, again_s = frozenset(self._names), 0.0
         while True:
             try:
                 async with asyncio.timeout(HEARTBEAT_EVERY_S):
@@ -115,8 +119,11 @@ class Pages:
                 continue
             except StopAsyncIteration:
                 return
-            if event.name == "restart":
+            new = event.data.get("device", "") not in known and asyncio.get_running_loop().time() >= again_s
+            if event.name == "restart" or new:
                 yield await self._snapshot(next(numbers))
+                known, again_s = frozenset(self._names), asyncio.get_running_loop().time() + LOOK_AGAIN_S
+            if event.name == "restart":
                 continue
             data = shown_alert(event.data, self._names) if event.name == "alert" else event.data
             yield framed(event.name, next(numbers), {"now_ms": self._now_ms(), **data} | _lost(subscription))

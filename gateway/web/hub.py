@@ -40,15 +40,17 @@ class Reading(NamedTuple):
     synced: bool
 
     def json(self) -> dict[str, object]:
-        """As the page reads it. since_ms: from when its age counts; the gateway's time where the device's is not trusted."""
-        at_ms, received_ms = self.vital.at_ms, self.received_ms
+        """As the page reads it. at_ms: not after its receipt; since_ms: from when its age counts; the gateway's time where the
+        device's is not trusted."""
+        received_ms = self.received_ms
+        at_ms = min(self.vital.at_ms, received_ms)
         return {
             "name": self.vital.name,
             "value": self.vital.value,
             "unit": self.vital.unit,
             "at_ms": at_ms,
             "received_ms": received_ms,
-            "since_ms": min(at_ms, received_ms) if self.synced else received_ms,
+            "since_ms": at_ms if self.synced else received_ms,
         }
 
 
@@ -211,7 +213,12 @@ class Hub:
         for vital in content.vitals:
             name, _, at_ms = vital
             known = latest.get(name)
-            if known is None or at_ms >= known.vital.at_ms:
+            if (
+                known is None
+                or at_ms >= known.vital.at_ms
+                or min(at_ms, received_ms)
+                >= known.received_ms  # a clock that was ahead once hides nothing that follows
+            ):
                 latest[name] = fresh[name] = Reading(vital, received_ms, synced)
         if fresh:
             for subscription in tuple(self._subscriptions):

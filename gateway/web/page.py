@@ -16,6 +16,9 @@ REFRESH_S = 10  # a browser without scripts loads the page again
 MARKS = {"high": "***", "medium": "**", "low": "*"}  # as patient monitors write priorities, so that colour is not alone
 PRIORITIES = ("high", "medium", "low")
 ENDED = frozenset({"resolved"})  # states in which an alarm is no longer open
+SHOWN_FROM_MS, SHOWN_TO_MS = 86_400_000, 253_402_000_000_000  # dates from 1970 to 9999; a device may claim any other
+SPOOLED_MS = 8 * 86_400_000  # an alarm that a device says is older than its spool keeps is dated by its receipt
+USUAL = frozenset({"enrolled", "active", ""})  # states of a device that say nothing to a caregiver
 TOLD = {"escalated": "escalated", "exhausted": "nobody has answered"}  # states that a person has to know of
 
 Fields = Mapping[str, object]
@@ -54,6 +57,28 @@ SHOWN = (
     ),
 )
 WAVES = (("ecg", "ECG"), ("ppg", "Pulse wave"))
+_ALIVE = "Call or go at once. No answer, no normal breathing: emergency number, then chest compressions."
+_LOOK = "Call or go and see how the person is. If they are unwell: emergency number."
+TODO = {  # by kind: what whoever sees the alarm does first
+    "fall": "Call the person or a neighbour at once, and go there. Hurt, or no answer: emergency number.",
+    "device_fall": "Call the person or a neighbour at once, and go there. Hurt, or no answer: emergency number.",
+    "button": "Call the person back at once. No answer: go there or send somebody.",
+    "asystole": _ALIVE,
+    "ventricular_fibrillation": _ALIVE,
+    "ventricular_tachycardia": _ALIVE,
+    "extreme_bradycardia": _LOOK,
+    "extreme_tachycardia": _LOOK,
+    "spo2_critical": "Call or go at once: is the sensor on the finger? Short of breath, or no answer: emergency number.",
+    "spo2_low": "Call or go and see: is the person short of breath, is the sensor on the finger?",
+    "lead_off": "The person is watched less or not at all. Ask them to put the sensor back on.",
+    "poor_signal": "The person is watched less or not at all. Check that the sensors sit and do not move.",
+    "device_silent": "The person is not watched. Call them; check the device's power and network.",
+    "tamper": "Ask who opened the device; do not trust its values until it has been looked at.",
+    "low_battery": "Charge or change the battery today.",
+    "channel_failed": "Do not count on being called: keep this page in sight, and tell who runs the gateway.",
+    "storage_failing": "Keep this page in sight, and tell who runs the gateway at once.",
+    "ledger_behind": "Nobody is in danger by it. Tell who runs the gateway.",
+}
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -103,11 +128,12 @@ _ALARM = Template("""
 <span class="mark" data-field="mark" aria-hidden="true">$mark</span>
 <div class="what">
 <p class="text" data-field="text">$text</p>
-<p class="about"><span data-field="home">$home</span>
+<p class="about"><a data-field="home" href="#home-$device">$home</a>
 <span class="badge" data-field="simulated"$simulated_hidden>Simulated</span>
-<span class="since">since <time data-field="onset" datetime="$onset_iso">$onset</time></span>
+<span class="since">since <time data-field="since" datetime="$since_iso">$since</time></span>
 <span class="since" data-field="age">$age</span>
 <span class="priority" data-field="label">$label</span></p>
+<p class="todo" data-field="todo"$todo_hidden>$todo</p>
 <p class="by" data-field="by"$by_hidden>$by</p>
 </div>
 <form method="post" action="/alerts/$address/acknowledge"$form_hidden>
@@ -115,9 +141,9 @@ _ALARM = Template("""
 </li>""")
 
 _HOME = Template("""
-<article class="home" data-device="$device" data-state="$state" aria-label="$name">
+<article class="home" id="home-$device" data-device="$device" data-state="$state" data-alarm="$alarm" aria-label="$name">
 <header><h3 data-field="name">$name</h3><span class="badge" data-field="simulated"$simulated_hidden>Simulated</span>
-<span class="state" data-field="state">$state</span></header>
+<span class="state" data-field="state">$said</span></header>
 <div class="body"><div class="traces">$traces</div><dl class="vitals">$vitals</dl></div>
 </article>""")
 
@@ -146,10 +172,19 @@ def shown_alert(alert: Fields, names: Mapping[str, str]) -> dict[str, object]:
         "open": bool(alert.get("open", alert.get("state") not in ENDED)),
         "priority": priority,
         "text": text,
+        "since_ms": _since_ms(alert),
+        "todo": TODO.get(kind, ""),
         "home": names.get(device, device),
         "mark": MARKS[priority].replace("*", "!") if technical else MARKS[priority],
         "label": _label(alert, priority),
     }
+
+
+def _since_ms(alert: Fields) -> int:
+    """From when an alarm counts for people: its onset, or where a device's clock is wrong, its receipt."""
+    raised_ms = _ms(alert.get("raised_ms"))
+    onset_ms = alert.get("onset_ms")
+    return onset_ms if isinstance(onset_ms, int) and raised_ms - SPOOLED_MS <= onset_ms <= raised_ms else raised_ms
 
 
 def _label(alert: Fields, priority: str) -> str:
@@ -177,6 +212,7 @@ def in_order(alerts: Sequence[Fields]) -> list[Fields]:
 
 def page(homes: Sequence[Fields], alerts: Sequence[Fields], values: Mapping[str, Sequence[Fields]], now_ms: int) -> str:
     """The whole page. alerts: as `shown_alert` gives them, open; values: the hub's snapshot; now_ms: Unix time."""
+    worst = {alert.get("device"): str(alert["priority"]) for alert in sorted(alerts, key=_urgency, reverse=True)}
     unseen = [alert for alert in alerts if alert.get("acknowledged_ms") is None]
     return _PAGE.substitute(
         title=f"({len(unseen)}) Vigil" if unseen else "Vigil",
@@ -188,14 +224,17 @@ def page(homes: Sequence[Fields], alerts: Sequence[Fields], values: Mapping[str,
         calm_hidden=" hidden" if alerts else "",
         no_homes_hidden=" hidden" if homes else "",
         alarms="".join(_alarm(alert, now_ms) for alert in in_order(alerts)),
-        homes="".join(_home(home, values.get(str(home["device"]), ()), now_ms) for home in homes),
+        homes="".join(
+            _home(home, values.get(str(home["device"]), ()), now_ms, worst=worst.get(home["device"], ""))
+            for home in homes
+        ),
         alarm_template=_alarm({}, now_ms),
         home_template=_home({}, (), now_ms),
     )
 
 
 def _alarm(alert: Fields, now_ms: int) -> str:
-    onset_ms, acknowledged_ms = _ms(alert.get("onset_ms")), alert.get("acknowledged_ms")
+    since_ms, acknowledged_ms = _ms(alert.get("since_ms")), alert.get("acknowledged_ms")
     done = acknowledged_ms is not None
     by = (
         f"Acknowledged at {clock(_ms(acknowledged_ms))} by {alert.get('acknowledged_by') or 'somebody'}" if done else ""
@@ -209,27 +248,43 @@ def _alarm(alert: Fields, now_ms: int) -> str:
         text=_text(alert, "text"),
         label=_text(alert, "label"),
         home=_text(alert, "home"),
+        device=quote(str(alert.get("device", "")), safe=""),
         simulated_hidden="" if alert.get("simulated") else " hidden",
-        onset=clock(onset_ms),
-        onset_iso=iso(onset_ms),
-        age=f"({age(now_ms - onset_ms)})",
+        since=clock(since_ms),
+        since_iso=iso(since_ms),
+        age=f"({age(now_ms - since_ms)})",
+        todo=_text(alert, "todo"),
+        todo_hidden="" if alert.get("todo") and not done else " hidden",
         by=escape(by),
         by_hidden="" if done else " hidden",
         form_hidden=" hidden" if done else "",
     )
 
 
-def _home(home: Fields, values: Sequence[Fields], now_ms: int) -> str:
+def _urgency(alert: Fields) -> int:
+    return PRIORITIES.index(str(alert["priority"]))
+
+
+def _home(home: Fields, values: Sequence[Fields], now_ms: int, *, worst: str = "") -> str:
     known = {str(value["name"]): value for value in values}
     name = _text(home, "name") or _text(home, "device")
     return _HOME.substitute(
         device=_text(home, "device"),
         state=_text(home, "state"),
+        said=escape(_said(home, values, now_ms)),
+        alarm=worst,
         name=name,
         simulated_hidden="" if home.get("simulated") else " hidden",
         traces="".join(_TRACE.substitute(stream=stream, label=label, name=name) for stream, label in WAVES),
         vitals="".join(_vital(shown, known, now_ms) for shown in SHOWN),
     )
+
+
+def _said(home: Fields, values: Sequence[Fields], now_ms: int) -> str:
+    """What is said of a home beside its name: its state where that is unusual, and when it was read last."""
+    state, received = str(home.get("state") or ""), [_ms(value.get("received_ms")) for value in values]
+    read = f"last reading {age(now_ms - max(received))} ago" if received else "no reading yet"
+    return read if state in USUAL else f"{state}, {read}"
 
 
 def _vital(shown: Shown, known: Mapping[str, Fields], now_ms: int) -> str:
@@ -273,12 +328,16 @@ def age(ms: int) -> str:
 
 def clock(ms: int) -> str:
     """The time of day in the gateway's time zone."""
-    return datetime.fromtimestamp(ms / 1000, tz=UTC).astimezone().strftime("%H:%M:%S")
+    return _datetime(ms).astimezone().strftime("%H:%M:%S")
 
 
 def iso(ms: int) -> str:
     """RFC 3339, UTC."""
-    return datetime.fromtimestamp(ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
+    return _datetime(ms).isoformat(timespec="milliseconds")
+
+
+def _datetime(ms: int) -> datetime:
+    return datetime.fromtimestamp(min(max(ms, SHOWN_FROM_MS), SHOWN_TO_MS) / 1000, tz=UTC)
 
 
 def _ms(value: object) -> int:

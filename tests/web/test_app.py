@@ -11,8 +11,10 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from gateway.detect.finding import KINDS
 from gateway.serving import serving
 from gateway.web import app as app_module
+from gateway.web import page
 from gateway.web.app import BY, app
 from gateway.web.hub import SUBSCRIBERS_MAX, Hub
 from gateway.web.serve import loopback
@@ -69,7 +71,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_shows_homes_values_and_alarms_without_scripts(client: Client, hub: Hub, desk: MemoryDesk) -> None:
-    desk.kept["a1"] = alert("a1", onset_ms=NOW - 61_000)
+    desk.kept["a1"] = alert("a1", onset_ms=NOW - 61_000, raised_ms=NOW - 57_000)
     desk.kept["over"] = alert("over", state="resolved", text="Over long ago")
     hub.publish_content(DEVICE, second(end_ms=NOW - 2_000), NOW - 2_000)
     hub.publish_content(OTHER, second(end_ms=NOW - 12_000), NOW - 12_000)
@@ -80,6 +82,50 @@ def test_the_page_shows_homes_values_and_alarms_without_scripts(client: Client, 
     assert "Ada Example" in text and ">72</b>" in text and ">124</b>/<b" in text and ">36.7</b>" in text
     assert "stale, 12 s" in text
     assert '<form method="post" action="/alerts/a1/acknowledge">' in text
+
+
+@pytest.mark.parametrize("onset_ms", [0, NOW + 1_000, 1 << 53])
+def test_an_onset_that_cannot_be_is_replaced_by_the_receipt_and_breaks_nothing(
+    client: Client, desk: MemoryDesk, onset_ms: int
+) -> None:
+    desk.kept["a1"] = alert("a1", onset_ms=onset_ms, raised_ms=NOW - 61_000)
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert "(1 min)" in answer.text
+    assert page.clock(NOW - 61_000) in answer.text
+
+
+@pytest.mark.parametrize("at_ms", [-(1 << 63), 0, 1 << 53, 1 << 63])
+def test_every_number_can_be_written_as_a_time(at_ms: int) -> None:
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", page.clock(at_ms))
+    assert page.iso(at_ms)[4] == "-"
+
+
+def test_every_alarm_says_what_to_do_first_until_somebody_does_it(client: Client, desk: MemoryDesk) -> None:
+    assert set(page.TODO) == set(KINDS)
+    desk.kept["a1"] = alert("a1")
+    desk.kept["a2"] = alert("a2", kind="button", acknowledged_ms=NOW)
+    text = client.get("/").text
+    assert f'<p class="todo" data-field="todo">{page.TODO["fall"]}</p>' in text
+    assert f'<p class="todo" data-field="todo" hidden>{page.TODO["button"]}</p>' in text
+
+
+def test_a_home_bears_the_worst_of_its_open_alarms(client: Client, desk: MemoryDesk) -> None:
+    for number, priority in enumerate(("low", "high", "medium")):
+        desk.kept[f"a{number}"] = alert(f"a{number}", priority=priority)
+    homes = [attrs for tag, attrs in Tags(client.get("/").text).found if tag == "article"]
+    assert [home["data-alarm"] for home in homes] == ["high", "", ""]
+    assert homes[0]["id"] == f"home-{DEVICE}"
+
+
+def test_a_home_says_when_it_was_read_last_and_its_state_only_when_it_is_unusual(
+    client: Client, hub: Hub, desk: MemoryDesk
+) -> None:
+    desk.places[0]["state"], desk.places[1]["state"] = "active", "suspended"
+    hub.publish_content(DEVICE, second(end_ms=NOW - 12_000), NOW - 12_000)
+    text = client.get("/").text
+    assert ">last reading 12 s ago</span>" in text
+    assert ">suspended, no reading yet</span>" in text
 
 
 def test_what_became_of_an_alarm_is_said(client: Client, desk: MemoryDesk) -> None:
@@ -260,7 +306,7 @@ def test_the_stream_starts_with_a_snapshot_and_goes_on_with_what_happens(hub: Hu
         async with streaming(hub, desk) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             assert answer.headers["cache-control"] == "no-store"
-            async for event in events(answer, 5):
+            async for event in events(answer, 6):
                 found.append(event)
                 if len(found) == 1:
                     hub.publish_content(DEVICE, second(end_ms=NOW + 1000), NOW + 1000)
@@ -269,13 +315,44 @@ def test_the_stream_starts_with_a_snapshot_and_goes_on_with_what_happens(hub: Hu
         return found
 
     found = asyncio.run(asyncio.wait_for(read(), 10))
-    assert [name for name, _ in found] == ["snapshot", "alert", "vitals", "wave", "wave"]
-    snapshot, raised, vitals, wave, _ = (data for _, data in found)
+    assert [name for name, _ in found] == ["snapshot", "snapshot", "alert", "vitals", "wave", "wave"]
+    snapshot, _, raised, vitals, wave, _ = (data for _, data in found)
     assert [home["name"] for home in snapshot["homes"]] == ["Ada Example", "Bo Example"]  # type: ignore[attr-defined]
     assert [item["id"] for item in snapshot["alerts"]] == ["a1"]  # type: ignore[attr-defined]
     assert set(snapshot["values"]) == {DEVICE}  # type: ignore[call-overload]
     assert raised["text"] == "two\nlines" and raised["open"] is True and raised["mark"] == "***"
     assert vitals["device"] == DEVICE and wave["stream"] == "ecg" and wave["now_ms"] == NOW
+
+
+def test_a_home_that_is_paired_while_a_page_is_open_gets_its_name(hub: Hub, desk: MemoryDesk) -> None:
+    async def read() -> list[tuple[str, dict[str, object]]]:
+        found = []
+        async with streaming(hub, desk) as answer:
+            async for event in events(answer, 3):
+                found.append(event)
+                if len(found) == 1:
+                    desk.places.append({"device": "new", "name": "Cy Example", "state": "active", "simulated": True})
+                    hub.publish_alert(alert("a1", device="new"))
+        return found
+
+    (_, first), (name, again), (_, raised) = asyncio.run(asyncio.wait_for(read(), 10))
+    assert len(first["homes"]) == 2 and name == "snapshot"  # type: ignore[arg-type]
+    assert [home["name"] for home in again["homes"]][2:] == ["Cy Example"]  # type: ignore[attr-defined]
+    assert raised["home"] == "Cy Example"
+
+
+def test_a_device_that_the_records_do_not_know_costs_one_look_at_them_and_no_more(hub: Hub, desk: MemoryDesk) -> None:
+    async def read() -> list[str]:
+        names = []
+        async with streaming(hub, desk) as answer:
+            async for name, _ in events(answer, 12):
+                if not names:
+                    for number in range(10):
+                        hub.publish_alert(alert(f"a{number}", device="nobody"))
+                names.append(name)
+        return names
+
+    assert asyncio.run(asyncio.wait_for(read(), 10)) == ["snapshot", "snapshot", *["alert"] * 10]
 
 
 def test_a_silent_stream_has_a_heartbeat(hub: Hub, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch) -> None:

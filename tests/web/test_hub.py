@@ -54,6 +54,17 @@ def test_a_backlogs_old_value_does_not_replace_a_newer_one() -> None:
     assert hub.snapshot()["d"][0]["value"] == 71
 
 
+def test_one_value_from_the_future_does_not_hide_those_that_follow() -> None:
+    hub = Hub()
+    hub.publish_content("d", rate(70, 1 << 52), NOW)
+    for second_ in range(1, 4):
+        hub.publish_content("d", rate(70 + second_, NOW + 1000 * second_), NOW + 1000 * second_ + 20)
+    (shown,) = hub.snapshot()["d"]
+    assert (shown["value"], shown["at_ms"], shown["since_ms"]) == (73, NOW + 3000, NOW + 3000)
+    hub.publish_content("d", rate(99, 1 << 52), NOW + 4000)
+    assert hub.snapshot()["d"][0]["at_ms"] == NOW + 4000, "no page is told a time that it would wait for"
+
+
 def test_an_age_counts_from_the_receipt_where_the_devices_clock_is_not_to_be_trusted() -> None:
     hub = Hub()
     hub.publish_content("d", rate(70, 1000, synced=False), NOW)

@@ -1,6 +1,6 @@
 // The list of open alarms, worst first, and the acknowledging of them.
 
-import { age, clock, put } from "./words.js";
+import { age, clock, iso, put } from "./words.js";
 
 const PRIORITIES = ["high", "medium", "low"];
 const field = (element, name) => element.querySelector(`[data-field=${name}]`);
@@ -74,11 +74,16 @@ export class Alarms {
     put(field(element, "mark"), alert.mark);
     put(field(element, "text"), alert.text);
     put(field(element, "label"), alert.label);
-    put(field(element, "home"), this.home(alert));
+    const home = field(element, "home");
+    put(home, this.home(alert));
+    home.setAttribute("href", `#home-${encodeURIComponent(alert.device)}`);
     field(element, "simulated").hidden = !alert.simulated;
-    const onset = field(element, "onset");
-    put(onset, clock(alert.onset_ms));
-    onset.dateTime = new Date(alert.onset_ms).toISOString();
+    const since = field(element, "since");
+    put(since, clock(alert.since_ms));
+    since.dateTime = iso(alert.since_ms);
+    const todo = field(element, "todo");
+    put(todo, alert.todo);
+    todo.hidden = done || !alert.todo;
     const by = field(element, "by");
     by.hidden = !done;
     delete by.dataset.failed;
@@ -180,7 +185,7 @@ export class Alarms {
 
   show(now) {
     for (const [id, alert] of this.alerts) {
-      put(field(this.elements.get(id), "age"), `(${age(now - alert.onset_ms)})`);
+      put(field(this.elements.get(id), "age"), `(${age(now - alert.since_ms)})`);
     }
   }
 }

@@ -5,6 +5,7 @@
 
 const PX_PER_MM = 96 / 25.4; // CSS's own millimetre; a screen's real one is not known to a page
 const MM_PER_S = 25;
+const PULSE_LEAST = 0.2; // of a usual pulse: less is not blown up until its noise looks like one
 const GAP_PX = 14; // empty before the pen
 const TOP_PX = 22; // the caption's
 const GAINS = [20, 10, 5, 2.5]; // mm/mV, the usual ones
@@ -90,7 +91,7 @@ export class Sweep {
       this.middle = (high + low) / 2;
       this.note.textContent = `${this.place} · ${MM_PER_S} mm/s · ${this.gain} mm/mV`;
     } else {
-      this.gain = high > low ? usableMm / (high - low) : 1;
+      this.gain = usableMm / Math.max(high - low, PULSE_LEAST);
       this.middle = (high + low) / 2;
       this.note.textContent = `${this.place} · ${MM_PER_S} mm/s`;
     }

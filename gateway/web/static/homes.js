@@ -3,6 +3,7 @@
 import { Sweep } from "./ecg.js";
 import { age, clock, put } from "./words.js";
 
+const USUAL = ["enrolled", "active", ""]; // states of a device that say nothing to a caregiver
 const field = (element, name) => element.querySelector(`[data-field=${name}]`);
 
 class Tile {
@@ -45,6 +46,8 @@ class Home {
       [...element.querySelectorAll(".trace")].map((figure) => [figure.dataset.stream, new Sweep(figure)]),
     );
     this.name = field(element, "name").textContent;
+    this.state = element.dataset.state;
+    this.heardMs = null; // the gateway's time of the last reading
   }
 
   describe({ name, state, simulated }) {
@@ -57,10 +60,7 @@ class Home {
         figure.querySelector("canvas").setAttribute("aria-label", `${label} of ${name}`);
       }
     }
-    if (state) {
-      put(field(this.element, "state"), state);
-      this.element.dataset.state = state;
-    }
+    if (state) this.element.dataset.state = this.state = state;
     if (typeof simulated === "boolean") field(this.element, "simulated").hidden = !simulated;
   }
 
@@ -68,7 +68,18 @@ class Home {
     for (const reading of values) {
       const known = this.readings.get(reading.name);
       if (!known || reading.at_ms >= known.at_ms) this.readings.set(reading.name, reading);
+      this.heard(reading.received_ms);
     }
+  }
+
+  heard(ms) {
+    this.heardMs = Math.max(this.heardMs ?? 0, ms);
+  }
+
+  show(now) {
+    const read = this.heardMs === null ? "no reading yet" : `last reading ${age(now - this.heardMs)} ago`;
+    put(field(this.element, "state"), USUAL.includes(this.state) ? read : `${this.state}, ${read}`);
+    for (const tile of this.tiles) tile.show(this.readings, now);
   }
 }
 
@@ -87,6 +98,7 @@ export class Homes {
     if (!home) {
       const element = this.template.content.firstElementChild.cloneNode(true);
       element.dataset.device = device;
+      element.id = `home-${device}`;
       this.list.append(element);
       home = new Home(element);
       home.describe({ name: device });
@@ -121,7 +133,9 @@ export class Homes {
   }
 
   draw(wave) {
-    this.of(wave.device).sweeps.get(wave.stream)?.feed(wave);
+    const home = this.of(wave.device);
+    home.heard(wave.now_ms);
+    home.sweeps.get(wave.stream)?.feed(wave);
   }
 
   name(device) {
@@ -137,7 +151,7 @@ export class Homes {
   }
 
   show(now) {
-    for (const home of this.homes.values()) for (const tile of home.tiles) tile.show(home.readings, now);
+    for (const home of this.homes.values()) home.show(now);
   }
 
   *sweeps() {

@@ -57,8 +57,8 @@ function link() {
   document.body.dataset.link = by("link").dataset.link;
   by("lost").hidden = !lost;
   // The sentence is read out once, as it appears; the age beside it changes every second and is not.
-  put(by("lost-text"), lost ? "No connection to the gateway: what you see is old, and new alarms do not show." : "");
-  put(by("lost-age"), lost ? `Last heard ${age(silent)} ago.` : "");
+  put(by("lost-text"), lost ? "Not live: no connection to the gateway. What you see is old, and new alarms do not show." : "");
+  put(by("lost-age"), lost ? `Not live since ${clock(Date.now() - silent)} (${age(silent)}).` : "");
 }
 
 function tick() {
@@ -70,6 +70,7 @@ function tick() {
   homes.show(now);
   homes.mark(alarms.worstByDevice());
   alarms.show(now);
+  by("sound").dataset.warn = String(!sound.on && (alarms.worst() !== null || !stream.live));
   sound.follow(stream.live ? alarms.worst() : stream.known ? "medium" : null);
 }
 

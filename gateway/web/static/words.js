@@ -8,6 +8,12 @@ export function clock(ms) {
   return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 }
 
+/** For programs: RFC 3339, or nothing where no calendar has such a time. */
+export function iso(ms) {
+  const at = new Date(ms);
+  return Number.isNaN(at.getTime()) ? "" : at.toISOString();
+}
+
 /** A span of time in its largest unit, as the server writes it too. */
 export function age(ms) {
   const seconds = Math.floor(Math.max(0, ms) / 1000);
