@@ -1,4 +1,4 @@
-"""Merkle trees: published vectors, and every proof of every small tree against the plain definition."""
+"""Merkle trees: every proof of every small tree against the plain definition."""
 
 import hashlib
 

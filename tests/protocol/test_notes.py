@@ -239,3 +239,44 @@ def test_a_cosignature_is_of_a_time_that_63_bits_hold() -> None:
         else:
             with pytest.raises(BadSignature, match="note_signature"):
                 notes.verify(note, [WITNESS_KEY])
+
+
+def test_every_cut_of_a_checkpoint_is_refused_and_a_flipped_bit_says_something_else() -> None:
+    same = notes.Checkpoint(origin=ORIGIN, size=120, root=bytes(range(32)))
+    data = same.text().encode()
+
+    def read(raw: bytes) -> notes.Checkpoint:
+        return notes.Checkpoint.from_text(raw.decode("utf-8", "surrogateescape"))
+
+    assert read(data) == same
+    assert damage.accepted(read, damage.every_prefix(data)) == []
+    for damaged in damage.every_bit_flip(data):
+        found = damage.read_or_refuse(read, damaged)
+        assert found is None or (found != same and read(damaged).text().encode() == damaged)
+
+
+def test_every_cut_and_every_flipped_bit_of_a_verifier_key_is_refused() -> None:
+    """The id covers name, kind and key."""
+
+    def read(raw: bytes) -> notes.NoteKey:
+        return notes.NoteKey.from_vkey(raw.decode("utf-8", "surrogateescape"))
+
+    for key in (LOG_KEY, WITNESS_KEY):
+        data = key.vkey().encode()
+        assert read(data) == key
+        assert damage.accepted(read, damage.every_prefix(data)) == []
+        assert damage.accepted(read, damage.every_bit_flip(data)) == []
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_refused_as_a_checkpoint_and_a_key_or_comes_back(text: str) -> None:
+    for whole in (text, f"{ORIGIN}\n{text}", f"{ORIGIN}\n1\n{text}\n"):
+        try:
+            assert notes.Checkpoint.from_text(whole).text() == whole
+        except VigilError:
+            continue
+    for whole in (text, f"{ORIGIN}+{text}", LOG_KEY.vkey()[:-10] + text):
+        try:
+            assert notes.NoteKey.from_vkey(whole).vkey() == whole
+        except VigilError:
+            continue
