@@ -312,9 +312,12 @@ def export_evidence(
 def check_config(host: Host, state: Path | None, file: Path | None) -> Answer:
     """The settings as they would be, or what is wrong with them."""
     settings = _settings(host, file, state=state)
+    from gateway.ingress import broker
     from gateway.web.serve import loopback
 
     loopback(settings.page_host)
+    if settings.broker_url:
+        broker.address(settings.broker_url)
     found = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
     return Answer(data=found, text="\n".join(f"{name} = {value!r}" for name, value in found.items()))
 

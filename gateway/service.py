@@ -18,6 +18,8 @@ from gateway.desk import Desk
 from gateway.detect.settings import DetectSettings
 from gateway.directory import Directory
 from gateway.duties import Duties
+from gateway.ingress import broker
+from gateway.ingress.broker import Broker
 from gateway.ingress.endpoint import Endpoint
 from gateway.ingress.limits import ENDPOINT_CODES, EndpointLimits
 from gateway.ingress.session import Lane
@@ -106,6 +108,7 @@ class Gateway:
         )
         self.committing.after = self.intake.room
         self.endpoints: list[Endpoint] = []
+        self.broker: Broker | None = None
         self.duties = Duties(self, admission=admission, now_ms=now_ms)
         self.committing.troubled = self.duties.storage_trouble
         self.desk = Desk(self, now_ms=now_ms)
@@ -115,6 +118,20 @@ class Gateway:
         made = Endpoint(sink=self.intake, limits=EndpointLimits(), count=self.refusals.count, now_s=time.monotonic)
         self.endpoints.append(made)
         return made
+
+    async def join(self) -> Broker:
+        """Subscribe to the broker of the settings, beside our own listeners. Raises ConfigError."""
+        settings = self.settings
+        host, port, secure = broker.address(settings.broker_url)
+        tls = None
+        if secure:
+            tls = broker.context(
+                ca=settings.broker_ca, certificate=settings.broker_certificate, key=settings.broker_key
+            )
+        name = f"vigil-{self.keyring.key.public.thumbprint.hex()[:16]}"
+        self.broker = Broker(sink=self.intake, count=self.refusals.count, client_id=name)
+        await self.broker.start(host, port, tls)
+        return self.broker
 
     def drop(self, device: str, lane: Lane | None = None) -> None:
         """End a device's connections, or its one of `lane`: not authorised."""
@@ -169,6 +186,8 @@ class Gateway:
 
     def _publish(self, device: str, topic: str, payload: bytes) -> bool:
         sent = [endpoint.publish(device, topic, payload) for endpoint in self.endpoints]
+        if self.broker is not None:
+            sent.append(self.broker.publish(device, topic, payload))
         return any(sent)
 
     def publish(self, device: str, topic: str, payload: bytes) -> bool:
@@ -253,6 +272,8 @@ async def _listening(gateway: Gateway) -> AsyncIterator[Mapping[str, object]]:
             )
         )
         await stack.enter_async_context(gateway.duties.running())
+        if settings.broker_url:
+            stack.push_async_callback((await gateway.join()).stop)
         yield {
             "mqtt": mqtt_port,
             "plain": plain_port,

@@ -27,6 +27,12 @@ class Settings:
     metrics_port: int = 9101
     plain_port: int = -1
     """A listener without TLS for benchmarks, on loopback; -1: none."""
+    broker_url: str = ""
+    """mqtts://host:port of a broker to subscribe to beside the own listener (mqtt:// on loopback only); empty: none."""
+    broker_ca: str = ""
+    broker_certificate: str = ""
+    broker_key: str = ""
+    """Files: who signed the broker's certificate, and what the gateway shows to it."""
     verify_threads: int = 2
     """Threads for signatures when many messages wait; 0: none."""
     data_rate_per_s: float = 50.0

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -20,13 +22,50 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.ingress.arrival import Arrival, Sink
 from gateway.ingress.session import PACKET_BYTES_MAX, Lane
 from protocol import topics
-from protocol.errors import Malformed
+from protocol.errors import ConfigError, Malformed
 
 UP_TOPICS = "vigil/1/+/up/+"
 RECEIVE_MAXIMUM = 500  # as many as one commit takes; what is beyond waits in the broker
 SESSION_EXPIRY_S = 7 * 86_400  # the broker keeps what arrives while the gateway is away
 KEEP_ALIVE_S = 15
 RECONNECT_S_MIN, RECONNECT_S_MAX = 1, 30
+
+
+def address(url: str) -> tuple[str, int, bool]:
+    """(host, port, whether over TLS) of mqtts://host:port, or of mqtt://host:port on loopback. Raises ConfigError:
+    broker_url."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 0
+    except ValueError:
+        raise ConfigError("broker_url", "broker_url must be mqtts://host:port") from None
+    if parts.scheme not in ("mqtts", "mqtt") or not host or not port or parts.username or parts.path not in ("", "/"):
+        raise ConfigError("broker_url", "broker_url must be mqtts://host:port, without a name, a password or a path")
+    if parts.scheme == "mqtt" and not _is_here(host):
+        raise ConfigError("broker_url", "a broker on another machine must be reached over TLS: write mqtts://")
+    return host, port, parts.scheme == "mqtts"
+
+
+def context(*, ca: str, certificate: str, key: str) -> ssl.SSLContext:
+    """TLS 1.3 towards a broker. ca: file, or empty for the authorities of this machine; certificate, key: files of what is
+    shown, or empty. Raises ConfigError: broker_files."""
+    try:
+        made = ssl.create_default_context(cafile=ca or None)
+        made.minimum_version = ssl.TLSVersion.TLSv1_3
+        if certificate:
+            made.load_cert_chain(certificate, key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            "broker_files", f"broker_ca, broker_certificate or broker_key cannot be used: {error}"
+        ) from error
+    return made
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _unix_ms() -> int:

@@ -23,11 +23,12 @@ class EndpointLimits:
 
 
 ENDPOINT_CODES = frozenset(
-    "accept_failed closed_authentication_method closed_by_device closed_by_gateway closed_client_id closed_lost"
+    "accept_failed broker_lost broker_refused broker_subscription_refused closed_authentication_method"
+    " closed_by_device closed_by_gateway closed_client_id closed_lost"
     " closed_mqtt_length closed_mqtt_packet closed_mqtt_property closed_mqtt_short closed_mqtt_text"
     " closed_no_connect closed_not_mqtt closed_not_yours closed_packet_id closed_protocol_error closed_qos_2"
     " closed_receive_maximum closed_retain closed_silent closed_slow_reader closed_stopping closed_subscription_id"
     " closed_taken_over closed_too_large closed_topic_alias closed_trickle closed_version dropped_down"
     " refused_certificate refused_sockets refused_sockets_address refused_subscription refused_tls refused_topic".split()
 )
-"""Why the listener refuses or closes: the closed set of a metric's label."""
+"""Why the listener refuses or closes, and what becomes of a broker's connection: the closed set of a metric's label."""
