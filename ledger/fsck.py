@@ -133,5 +133,5 @@ def _check_note(whole: str, head: Head, genesis: Genesis) -> None:
 def _damage_named() -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the second: SQLite's own words quote damaged names
         raise VerificationFailed("file_damaged", f"SQLite finds: {error}") from error
