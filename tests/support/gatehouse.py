@@ -156,9 +156,9 @@ async def until(true: Callable[[], bool], *, within_s: float = WITHIN_S) -> None
             await asyncio.sleep(0.002)
 
 
-def said_of(sample: Sample, *, at_ms: int) -> content.Data:
-    """What a device says of a second of its sensors."""
-    return content.Data(clock=clock(at_ms), simulated=False, vitals=sample.vitals, waves=sample.waves)
+def said_of(sample: Sample, *, at_ms: int, marked: bool = False) -> content.Data:
+    """What a device says of a second of its sensors. marked: that it is simulated."""
+    return content.Data(clock=clock(at_ms), simulated=marked, vitals=sample.vitals, waves=sample.waves)
 
 
 @contextlib.contextmanager
