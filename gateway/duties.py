@@ -257,6 +257,7 @@ class Duties:
         gateway, metrics, now_ms = self._gateway, self._gateway.metrics, self._now_ms()
         metrics.queue_messages.set(gateway.intake.waiting)
         metrics.connections.set(sum(endpoint.open_connections for endpoint in gateway.endpoints))
+        metrics.broker_away.set(gateway.broker is not None and not gateway.broker.connected)
         found = gateway.ward.book.open()
         for priority in ("high", "medium", "low"):
             metrics.alerts_open.labels(priority).set(sum(alert.priority == priority for alert in found))

@@ -72,7 +72,10 @@ class Metrics:
             "arrival_to_durable_seconds", "From the oldest arrival of a commit until it was durable"
         )
         self.queue_messages = self._gauge("queue_messages", "Messages that wait for verification")
-        self.connections = self._gauge("connections", "Open connections of devices")
+        self.connections = self._gauge("connections", "Open connections of devices to our own listener")
+        self.broker_away = self._gauge(
+            "broker_away", "1 while the broker of the settings is not connected; 0 without one"
+        )
 
     def _alarms(self) -> None:
         """Alerts, their latency, and what is sent about them."""

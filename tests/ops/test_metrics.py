@@ -99,3 +99,17 @@ def test_curves_that_slow_pages_lost_are_counted_once(tmp_path: Path) -> None:
         gateway.duties.gauges()
 
     assert "vigil_page_dropped_waves_total 7.0" in exposition.of_gateway(tmp_path, arrange).splitlines()
+
+
+@pytest.mark.parametrize(("connected", "away"), [(True, 0), (False, 1), (None, 0)])
+def test_a_broker_that_is_not_reached_shows(tmp_path: Path, connected: bool | None, away: int) -> None:
+    class Stub:
+        """As much of a broker as the gauge looks at."""
+
+        def __init__(self, connected: bool) -> None:
+            self.connected = connected
+
+    def arrange(gateway: Gateway) -> None:
+        gateway.broker = None if connected is None else Stub(connected)  # type: ignore[assignment]
+
+    assert f"vigil_broker_away {away}.0" in exposition.of_gateway(tmp_path, arrange).splitlines()
