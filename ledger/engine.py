@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from ledger import contracts, keyring, registry
-from ledger.store import Entry, Head, Store
+from ledger.store import FILE, Entry, Head, Store
 from protocol import cbor, documents, merkle, notes, receipt, statement, tiles
 from protocol.documents import Genesis
 from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable, VigilError
@@ -73,8 +73,8 @@ class Engine:
         """The log in the folder `state`; the first run makes its keys and genesis (entry 0).
 
         origin: the log's name, for the first run; later it has to be the same or None.
-        Raises ConfigError: origin_bad, origin_changed, log_key_changed; Unavailable: state_in_use, state_unreadable,
-        state_damaged, key_unreadable.
+        Raises ConfigError: origin_bad, origin_changed, log_key_changed, database_lost; NotFound: key_missing;
+        Unavailable: state_in_use, state_unreadable, state_damaged, key_unreadable.
         """
         if origin is not None and not _ORIGIN.fullmatch(origin):
             raise ConfigError(
@@ -82,11 +82,13 @@ class Engine:
             )
         with contextlib.ExitStack() as held:
             held.callback(os.close, keyring.lock(state))
-            key = keyring.load_or_make(state, keyring.LOG_KEY)
+            _refuse_lost_database(state)
             store = held.enter_context(contextlib.closing(Store.open(state)))
+            begun = store.head().size > 0
+            key = (keyring.load if begun else keyring.load_or_make)(state, keyring.LOG_KEY)
             reader = held.enter_context(contextlib.closing(Store.reader(state)))
             engine = cls(key=key, store=store, reader=reader, now_ms=now_ms)
-            if store.head().size == 0:
+            if not begun:
                 engine._begin(origin or DEFAULT_ORIGIN, keyring.load_or_make(state, keyring.REGISTRY_KEY))
             engine._resume(origin)
             engine._held = held.pop_all()
@@ -293,6 +295,18 @@ class Engine:
         if self._genesis is None:
             raise AssertionError("an open log has a genesis")
         return self._genesis
+
+
+def _refuse_lost_database(state: Path) -> None:
+    """A key without its database has signed trees that nobody here knows any more: never sign another of their sizes.
+
+    The database is made before the key, so that a first run that was cut short does not look like this.
+    """
+    file = state / FILE
+    if (state / keyring.LOG_KEY).exists() and (not file.exists() or file.stat().st_size == 0):
+        raise ConfigError(
+            "database_lost", f"{FILE} is gone: bring it back, or move {keyring.LOG_KEY} away to begin another log"
+        )
 
 
 def trust_of(genesis: Genesis) -> dict[str, object]:

@@ -58,10 +58,12 @@ def check(folder: Path, progress: Progress = lambda done, size: None) -> Found:
         if dict(store.state.items()) != state:
             raise VerificationFailed("state_wrong", "the stored state is not what the statements lead to")
         head = Head(size=head.size, root=tree.root(head.size), chain=head.chain, at_ms=head.at_ms)
-        if store.head() != head:
+        if store.head() != head or store.counts()["head"] != 1:
             raise VerificationFailed("head_wrong", "the stored head is not what the statements lead to")
         genesis = registry.genesis_of(state)
         _check_note(store.note(), head, genesis)
+        if store.counts()["checkpoint"] != 1:
+            raise VerificationFailed("checkpoint_bad", "there is more than one checkpoint")
         progress(head.size, size)
         return Found(origin=genesis.origin, size=head.size, root=head.root, chain=head.chain)
 

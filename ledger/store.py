@@ -134,12 +134,12 @@ class Store:
 
     def head(self) -> Head:
         """Where the log stands; `EMPTY` before genesis."""
-        row = self._db.execute("SELECT size, root, chain, at_ms FROM head").fetchone()
+        row = self._db.execute("SELECT size, root, chain, at_ms FROM head WHERE one = 1").fetchone()
         return EMPTY if row is None else Head(size=row[0], root=row[1], chain=row[2], at_ms=row[3])
 
     def note(self) -> str:
         """The newest checkpoint as a note; empty before genesis."""
-        row = self._db.execute("SELECT note FROM checkpoint").fetchone()
+        row = self._db.execute("SELECT note FROM checkpoint WHERE one = 1").fetchone()
         return "" if row is None else str(row[0])
 
     def place_of(self, digest: bytes) -> int | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ledger import fsck, keyring
-from ledger.engine import BATCH_MAX, DEFAULT_ORIGIN, Engine
+from ledger.engine import BATCH_MAX, DEFAULT_ORIGIN, Engine, Registered
 from ledger.rules import Refused
 from ledger.store import FILE
 from protocol import cbor, cose, documents, merkle, notes, policy, receipt, statement, tiles
@@ -232,6 +232,40 @@ def test_the_registry_root_may_be_taken_away_after_the_first_run(tmp_path: Path)
     assert not (tmp_path / keyring.REGISTRY_KEY).exists()
 
 
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+def test_a_log_whose_database_is_lost_is_not_begun_anew_under_the_same_key(tmp_path: Path, left: str) -> None:
+    """It would sign other trees of sizes that it has signed before."""
+    with ledgers.checked(tmp_path) as engine:
+        admitted(tmp_path, engine)
+    kept = (tmp_path / FILE).read_bytes()
+    if left == "nothing":
+        (tmp_path / FILE).unlink()
+    else:
+        (tmp_path / FILE).write_bytes(b"")
+    with pytest.raises(ConfigError) as refused:
+        ledgers.opened(tmp_path)
+    assert refused.value.code == "database_lost"
+    assert FILE in refused.value.detail and keyring.LOG_KEY in refused.value.detail
+    assert (tmp_path / FILE).exists() is (left != "nothing")
+    (tmp_path / FILE).write_bytes(kept)
+    with ledgers.checked(tmp_path) as engine:
+        assert engine.size == 2
+
+
+def test_a_log_whose_key_is_lost_does_not_make_another(tmp_path: Path) -> None:
+    with ledgers.checked(tmp_path):
+        pass
+    kept = (tmp_path / keyring.LOG_KEY).read_text()
+    (tmp_path / keyring.LOG_KEY).unlink()
+    with pytest.raises(NotFound) as refused:
+        ledgers.opened(tmp_path)
+    assert refused.value.code == "key_missing"
+    assert not (tmp_path / keyring.LOG_KEY).exists()
+    (tmp_path / keyring.LOG_KEY).write_text(kept)
+    with ledgers.checked(tmp_path) as engine:
+        assert engine.size == 1
+
+
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path):
         with pytest.raises(Unavailable) as refused:
@@ -275,6 +309,29 @@ def test_threads_share_commits_and_all_get_receipts_that_hold(tmp_path: Path) ->
         assert all(sorted(news) == [False, True] for news in found.values())
         assert failures == ["issuer_unknown"] * 8
         assert engine.size == 62
+
+
+def test_one_statement_by_many_at_once_is_one_entry(tmp_path: Path) -> None:
+    with ledgers.checked(tmp_path) as engine:
+        admitted(tmp_path, engine)
+        for round_ in range(10):
+            raw, start = ledgers.anchor(round_), threading.Barrier(8)
+            found: list[Registered] = []
+
+            def work(raw: bytes = raw, start: threading.Barrier = start, found: list[Registered] = found) -> None:
+                start.wait()
+                found.append(engine.register(raw))
+
+            threads = [threading.Thread(target=work) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert {(one.index, one.entry_id) for one in found} == {(2 + round_, f"1.{2 + round_}")}
+            assert sorted(one.new for one in found) == [*[False] * 7, True]
+            for one in found:
+                ledgers.prove(tmp_path, one, raw)
+        assert engine.size == 12
 
 
 def test_a_disk_that_refuses_loses_the_batch_and_nothing_else(tmp_path: Path) -> None:

@@ -86,6 +86,16 @@ CHANGES = {
     "the head's root": ("UPDATE head SET root = zeroblob(32)", "head_wrong"),
     "the head's chain": ("UPDATE head SET chain = zeroblob(32)", "head_wrong"),
     "the head's time": ("UPDATE head SET at_ms = at_ms + 1", "head_wrong"),
+    "the head's number": ("PRAGMA ignore_check_constraints = 1; UPDATE head SET one = 5", "head_wrong"),
+    "the checkpoint's number": ("PRAGMA ignore_check_constraints = 1; UPDATE checkpoint SET one = 5", "checkpoint_bad"),
+    "a second head": (
+        "PRAGMA ignore_check_constraints = 1; INSERT INTO head SELECT 2, size, root, chain, at_ms FROM head",
+        "head_wrong",
+    ),
+    "a second checkpoint": (
+        "PRAGMA ignore_check_constraints = 1; INSERT INTO checkpoint SELECT 2, note FROM checkpoint",
+        "checkpoint_bad",
+    ),
     "a missing head": ("DELETE FROM head", "head_wrong"),
     "the checkpoint's size": (
         "UPDATE checkpoint SET note = replace(note, char(10) || '9' || char(10), char(10) || '8' || char(10))",
@@ -103,7 +113,10 @@ CHANGES = {
 @pytest.mark.parametrize(("change", "code"), CHANGES.values(), ids=CHANGES)
 def test_a_change_is_found(folder: Path, change: str, code: str) -> None:
     with database(folder) as db:
-        assert db.execute(change).rowcount > 0
+        *before, last = change.split("; ")
+        for one in before:
+            db.execute(one)
+        assert db.execute(last).rowcount > 0
     assert found(folder) == code
 
 
