@@ -1,6 +1,7 @@
 """One MQTT 5 connection in virtual time: the profile, the hostile, and any bytes in any chunks."""
 
 import itertools
+from random import Random
 
 import mqtt5
 import pytest
@@ -374,3 +375,53 @@ def test_the_fast_way_reads_what_the_codec_reads(payload: bytes, packet_id: int,
     decoded, _ = mqtt5.read(memoryview(packet))
     assert isinstance(decoded, mqtt5.PublishPacket)
     assert opened().feed(packet, 0.0) == [Published(decoded.topic, decoded.payload, packet_id, 1)]
+
+
+NAMES = st.sampled_from(
+    [b"", UP_DATA.encode(), UP_ALARM.encode(), topics.up(OTHER, topics.DATA).encode(), b"#", b"\xff", b"a\x00b"]
+)
+FIELDS = st.one_of(
+    NAMES.map(lambda name: len(name).to_bytes(2, "big") + name),
+    st.binary(max_size=12),
+    st.sampled_from(
+        [b"\x00", b"\x05\x26\x00\x01a\x00", b"\x02\x0b\x01", b"\xff\xff\xff\xff\x7f", b"\x00\x04MQTT\x05\x02"]
+    ),
+)
+FRAMES = st.builds(
+    lambda head, fields, lie: bytes([head]) + _length(len(b"".join(fields)) + lie) + b"".join(fields),
+    st.sampled_from([0x10, 0x32, 0x32, 0x3A, 0x30, 0x82, 0xA2, 0xC0, 0xE0]) | st.integers(0, 255),
+    st.lists(FIELDS, max_size=6),
+    st.sampled_from([0, 0, 0, 1, -1, 5000]),
+)
+PUBLISHES = st.builds(
+    lambda topic, rest: b"\x32" + _length(2 + len(topic) + len(rest)) + len(topic).to_bytes(2, "big") + topic + rest,
+    st.sampled_from([UP_DATA.encode(), UP_ALARM.encode()]),
+    st.binary(max_size=5),
+)
+STEPS = st.lists(st.tuples(st.one_of(st.binary(max_size=60), FRAMES, PUBLISHES), st.floats(0, 30)), max_size=25)
+
+
+def _length(length: int) -> bytes:
+    length = max(0, length)
+    return bytes([length]) if length < 128 else bytes([length & 0x7F | 0x80, length >> 7])
+
+
+@settings(max_examples=250, deadline=None)
+@given(STEPS, st.sampled_from(["", "data", "alarm"]), st.randoms(use_true_random=False))
+def test_whatever_comes_in_whatever_cuts_a_session_only_ever_gives_named_actions(
+    steps: list[tuple[bytes, float]], lane: str, rng: Random
+) -> None:
+    session = opened(lane) if lane else fresh()
+    now_s, closes = 0.0, 0
+    for data, wait_s in steps:
+        for action in [*session.tick(now_s), *session.feed(data, now_s)]:
+            assert isinstance(action, Send | Opened | Published | Refused | Closed)
+            if isinstance(action, Published):
+                assert action.topic in (UP_DATA, UP_ALARM, topics.up(DEVICE, topics.STATE))
+                if action.packet_id and rng.random() < 0.5:
+                    assert session.answer(action.packet_id, action.token, 0x99) or session.closed
+            if isinstance(action, Closed | Refused):
+                assert action.name.startswith(("closed_", "refused_"))
+            closes += isinstance(action, Closed)
+        assert session.in_flight <= 32 and closes <= 1 and session.closed is (closes == 1)
+        now_s += wait_s

@@ -6,9 +6,10 @@ The listener's clock is the test's, so that a minute passes at once; everything 
 import asyncio
 import contextlib
 import datetime
+import shutil
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from gateway.ingress.endpoint import Endpoint
 from gateway.ingress.limits import EndpointLimits
 from protocol import delivery, topics
 from protocol.message import message_hash
-from tests.support.gatehouse import House, open_house, until
+from tests.support.gatehouse import House, enrol, open_house, until
 from tests.support.sealed import Sender, alarm, reading
 from tests.support.wire import Wire, publish, subscribe
 
@@ -223,3 +224,30 @@ async def open_street(
             yield Street(house, endpoint, port, clock, certificates)
         finally:
             await endpoint.stop()
+
+
+ADA, MALLORY = Sender("Ada"), Sender("Mallory")  # the neighbour, and who attacks
+Scene = Callable[[Street], Awaitable[None]]
+
+
+class Town:
+    """A gateway's folder with both devices paired, made once, copied for each scene."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state, self.certificates = folder / "state", folder / "certificates"
+        self.state.mkdir()
+        self.certificates.mkdir()
+        certify(self.state, self.certificates, (ADA, MALLORY))
+        enrol(self.state, ADA, MALLORY)
+
+    def play(self, scene: Scene, folder: Path, *, limits: EndpointLimits | None = None, **values: object) -> Street:
+        """A scene with the neighbour at home."""
+        shutil.copytree(self.state, folder / "state")
+
+        async def play() -> Street:
+            async with open_street(folder / "state", self.certificates, limits=limits, **values) as street:
+                async with Neighbour(ADA, street).living():
+                    await scene(street)
+                return street
+
+        return asyncio.run(play())

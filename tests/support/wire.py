@@ -64,3 +64,11 @@ def publish(packet_id: int, topic: str, payload: bytes) -> bytes:
 def subscribe(*patterns: str) -> bytes:
     """A SUBSCRIBE to all of these."""
     return mqtt5.SubscribePacket(7, [mqtt5.TopicFilter(pattern) for pattern in patterns]).write()
+
+
+def reason_of(packets: list[mqtt5.Packet]) -> int | None:
+    """What the server said when it closed."""
+    said = packets[-1] if packets else None
+    if isinstance(said, mqtt5.DisconnectPacket | mqtt5.ConnAckPacket):
+        return int(said.reason_code)
+    return None
