@@ -67,6 +67,8 @@ class Engine:
         self._held = contextlib.ExitStack()
         self._genesis: Genesis | None = None
         self._published = _Published(size=0, root=merkle.EMPTY_ROOT, note="")
+        self.healthy = True
+        """Whether the newest transaction could be written."""
 
     @classmethod
     def open(cls, state: Path, *, now_ms: Callable[[], int], origin: str | None = None) -> Self:
@@ -244,6 +246,7 @@ class Engine:
         except sqlite3.Error as error:
             failed = Unavailable("storage_failed", f"the statement could not be stored: {error}")
         finally:
+            self.healthy = failed is None
             for ticket in batch:
                 if failed is not None and ticket.error is None:
                     ticket.error = type(failed)(failed.code, failed.detail)

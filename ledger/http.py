@@ -183,6 +183,7 @@ def metrics_app(engine: Engine, metrics: Metrics) -> Starlette:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_: Request) -> Response:
-        return JSONResponse({"ok": True, "tree_size": engine.size, "origin": engine.origin})
+        facts = {"ok": engine.healthy, "tree_size": engine.size, "origin": engine.origin}
+        return JSONResponse(facts, status_code=200 if engine.healthy else 503)
 
     return Starlette(routes=[Route("/metrics", exposition), Route("/healthz", healthz)])

@@ -193,10 +193,14 @@ def test_a_disk_that_fails_is_answered_503_and_a_bug_500(
         assert problem(answer) == (503, "storage_failed")
         assert answer.headers["retry-after"] == "1"
         assert metrics.registry.get_sample_value("vigil_ledger_refusals_total", {"code": "storage_failed"}) == 1
+    inner = Web(http.metrics_app(engine, metrics))
+    health = inner.get("/healthz")
+    assert (health.status_code, health.json()["ok"]) == (503, False)
     with monkeypatch.context() as patch:
         patch.setattr(engine, "checkpoint", lambda: 1 // 0)
         assert problem(web.get("/checkpoint")) == (500, "http_500")
     assert web.post("/entries", content=ledgers.admission(tmp_path), headers=COSE).status_code == 201
+    assert inner.get("/healthz").status_code == 200
 
 
 def test_query_parameters_that_nobody_knows_change_nothing(web: Web, engine: Engine, admitted: bytes) -> None:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway import metrics
@@ -103,21 +104,30 @@ def asked(name: str) -> tuple[list[str], int, str]:
     return arguments, int(url[1]), url[2]
 
 
-@pytest.mark.parametrize("name", ["gateway", "ledger"])
+def operators(name: str, engine: Engine, *, healthy: bool) -> Starlette:
+    """What a program serves on its port of metrics."""
+    if name == "gateway":
+        return metrics.app(metrics.Metrics(), lambda: (healthy, {}), lambda: None)
+    engine.healthy = healthy
+    return http.metrics_app(engine, Metrics(contracts.CODES))
+
+
+watched = pytest.mark.parametrize("name", ["gateway", "ledger"])
+
+
+@watched
 def test_a_health_check_asks_where_the_program_answers(name: str, engine: Engine) -> None:
     _, port, path = asked(name)
     assert port == SETTINGS[name]().metrics_port
-    apps = {
-        "gateway": metrics.app(metrics.Metrics(), lambda: (True, {}), lambda: None),
-        "ledger": http.metrics_app(engine, Metrics(contracts.CODES)),
-    }
-    assert path in {route.path for route in apps[name].routes if isinstance(route, Route)}
+    routes = operators(name, engine, healthy=True).routes
+    assert path in {route.path for route in routes if isinstance(route, Route)}
 
 
+@watched
 @pytest.mark.parametrize("healthy", [True, False])
-def test_a_health_check_tells_a_healthy_gateway_from_one_that_is_not(healthy: bool) -> None:
-    arguments, port, _ = asked("gateway")
-    with served(metrics.app(metrics.Metrics(), lambda: (healthy, {}), lambda: None)) as url:
+def test_a_health_check_tells_a_healthy_program_from_one_that_is_not(name: str, engine: Engine, healthy: bool) -> None:
+    arguments, port, _ = asked(name)
+    with served(operators(name, engine, healthy=healthy)) as url:
         here = [argument.replace(f"http://127.0.0.1:{port}", url) for argument in arguments]
         done = subprocess.run([sys.executable, *here], capture_output=True, timeout=30, check=False)
     assert (done.returncode == 0) is healthy
