@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
@@ -127,7 +127,7 @@ async def fall(house: House) -> list[list[int]]:
     ("happen", "kind"), [(press, "button"), (device_fall, "device_fall"), (asystole, "asystole"), (fall, "fall")]
 )
 def test_an_alarm_of_a_person_is_shown_and_sent_at_once_and_raised_once(
-    tmp_path: Path, happen: Callable[[House], "asyncio.Future[list[list[int]]]"], kind: str
+    tmp_path: Path, happen: Callable[[House], Coroutine[object, object, list[list[int]]]], kind: str
 ) -> None:
     async def live() -> None:
         async with receiving() as receiver, open_house(tmp_path, duties=True, webhook_first=receiver.url) as house:
