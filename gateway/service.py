@@ -149,7 +149,7 @@ class Gateway:
     def reload(self) -> None:
         """Take up what another process changed: devices, offers, requests of the command line."""
         for device in self.directory.reload(self.record, self.secrets):
-            if device not in self.directory.members:
+            if not self.directory.welcome(device):  # gone, or suspended, or revoked
                 self.ward.forget(device)
                 self.drop(device)
             elif self.directory.members[device].state == "erasing":

@@ -56,7 +56,7 @@ class House:
         ring = keyring.opened(state, names=(), now=datetime.datetime.now(datetime.UTC))
         with mock.patch.object(service, "now_ms", now_ms or service.now_ms):
             self.gateway = Gateway(
-                Settings(state=state, verify_threads=0, **settings), ring, trust=None, admission=None
+                Settings(state=state, **{"verify_threads": 0, **settings}), ring, trust=None, admission=None
             )
             self.now_ms = service.now_ms
             self.gateway.warm()
