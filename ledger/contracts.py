@@ -26,7 +26,7 @@ CODES = frozenset(
     "statement_headers statement_kid statement_claims statement_content_type statement_hash statement_location "
     "kid_mismatch alg_unsupported crit_unsupported signature_size signature_bad key_size document_bad "
     "content_type_not_allowed issuer_unknown issuer_not_allowed issuer_mismatch form_not_allowed "
-    "location_not_allowed subject_wrong genesis_exists key_has_other_duty storage_failed".split()
+    "location_not_allowed subject_wrong genesis_exists key_has_other_duty storage_failed too_many".split()
 )  # every reason why a statement is not registered, for counters
 FIRST_HEAD = bytes(32)
 _HEAD_LABEL = b"vigil-ledger-head/1"

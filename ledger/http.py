@@ -22,10 +22,11 @@ from protocol.errors import NotFound, Unavailable, VigilError
 
 COSE = "application/cose"
 STATEMENT_TYPES = frozenset({COSE, "application/scitt-statement+cose"})
-RECEIPT_TYPE = "application/scitt-receipt+cose"
 PROBLEM_TYPE = "application/concise-problem-details+cbor"
 PROBLEM_KEY = "tag:vigil.example,2026:problem"  # of our own entry among problem details; RFC 9290 asks for a URI
 THREADS = 8  # registrations at once; they share one commit
+WAITING_MAX = 256  # registrations that run or wait for a thread; who comes beyond is asked to come back
+BODY_WITHIN_S = 10  # a statement that is not all there by then is not waited for
 RETRY_AFTER_S = 1
 IMMUTABLE = "public, max-age=31536000, immutable"
 SHORT = "public, max-age=1"
@@ -36,17 +37,26 @@ TITLES = {
     400: "Rejected",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     413: "Payload Too Large",
     415: "Unsupported Media Type",
+    429: "Too Many Requests",
     500: "Internal Error",
     503: "Unavailable",
 }
+SAID = {
+    "alg_unsupported": "Bad Signature Algorithm",
+    "statement_payload": "Payload Missing",
+    "key_unknown": "No such key",
+}
+UNREADABLE = ("cbor_", "cose_")  # what codes begin with of what is no statement at all
 SENTENCES = {404: "there is nothing under this address", 405: "this address does not take that method"}
 
 
 def problem(status: int, code: str, detail: str) -> Response:
-    """Concise problem details with a stable `code` (RFC 9290)."""
-    body = cbor.encode({-1: TITLES.get(status, "Error"), -2: detail, PROBLEM_KEY: {"code": code}})
+    """Concise problem details with a stable `code` (RFC 9290), under the titles that SCRAPI has."""
+    title = "Malformed request" if code.startswith(UNREADABLE) else SAID.get(code) or TITLES.get(status, "Error")
+    body = cbor.encode({-1: title, -2: detail, PROBLEM_KEY: {"code": code}})
     headers = {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else None
     return Response(body, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
@@ -64,6 +74,7 @@ class Face:
         self._engine, self._metrics = engine, metrics
         self._openapi = _OPENAPI.read_bytes()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="vigil-ledger")
+        self._waiting = 0
 
     async def _blocking(self, job: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, job)
@@ -73,23 +84,29 @@ class Face:
         media = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if media not in STATEMENT_TYPES:
             return problem(415, "media_type", f"send a signed statement as {COSE}")
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > statement.SIZE_MAX:
-                return problem(413, "statement_size", f"a statement has at most {statement.SIZE_MAX} bytes")
-        raw = bytes(body)
+        try:
+            raw = await _body(request)
+        except TimeoutError:
+            return problem(408, "body_slow", f"a statement is sent within {BODY_WITHIN_S} seconds")
+        if len(raw) > statement.SIZE_MAX:
+            return problem(413, "statement_size", f"a statement has at most {statement.SIZE_MAX} bytes")
+        if self._waiting >= WAITING_MAX:
+            self._metrics.refused("too_many")
+            return problem(429, "too_many", "too many statements are waiting: come back")
+        self._waiting += 1
         try:
             found = await self._blocking(lambda: self._engine.register(raw))
         except VigilError as error:
             self._metrics.refused(error.code)
             raise
+        finally:
+            self._waiting -= 1
         if found.new:
             self._metrics.entries.inc()
         return Response(
             found.receipt,
             status_code=201 if found.new else 200,
-            media_type=RECEIPT_TYPE,
+            media_type=COSE,
             headers={"location": f"/entries/{found.entry_id}"},
         )
 
@@ -97,9 +114,7 @@ class Face:
         """GET /entries/{id}: its receipt for the newest tree."""
         name = request.path_params["entry_id"]
         found = await self._blocking(lambda: self._engine.receipt(self._engine.find(name)))
-        return Response(
-            found, media_type=RECEIPT_TYPE, headers={"location": f"/entries/{name}", "cache-control": SHORT}
-        )
+        return Response(found, media_type=COSE, headers={"location": f"/entries/{name}", "cache-control": SHORT})
 
     async def keys(self, _: Request) -> Response:
         """GET /.well-known/scitt-keys: the COSE key set."""
@@ -112,6 +127,8 @@ class Face:
             kid = base64.urlsafe_b64decode(f"{name}{'=' * (-len(name) % 4)}")
         except ValueError as error:
             raise NotFound("key_unknown", "a key is named by its thumbprint in base64url") from error
+        if base64.urlsafe_b64encode(kid).rstrip(b"=").decode() != name:
+            raise NotFound("key_unknown", "a key is named by its thumbprint in base64url, without padding")
         return Response(self._engine.key(kid), media_type="application/cbor")
 
     async def checkpoint(self, _: Request) -> Response:
@@ -146,6 +163,17 @@ class Face:
                     return problem(status, error.code, error.detail)
 
         return answer
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, or just enough of one that is too long. Raises TimeoutError."""
+    body = bytearray()
+    async with asyncio.timeout(BODY_WITHIN_S):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > statement.SIZE_MAX:
+                break
+    return bytes(body)
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

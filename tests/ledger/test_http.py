@@ -5,7 +5,8 @@ import base64
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ from ledger import contracts, http
 from ledger.client import PROBLEM_KEY
 from ledger.engine import Engine
 from ledger.metrics import Metrics
-from protocol import cbor, notes, receipt, statement, tiles
+from protocol import cbor, cose, notes, receipt, statement, tiles
 from tests.support import ledgers
 
 COSE = {"content-type": "application/cose"}
@@ -82,7 +83,7 @@ def test_a_new_statement_is_answered_201_with_its_receipt(tmp_path: Path, web: W
     raw = ledgers.admission(tmp_path)
     answer = web.post("/entries", content=raw, headers={"content-type": media})
     assert (answer.status_code, answer.headers["location"]) == (201, "/entries/1.1")
-    assert answer.headers["content-type"] == "application/scitt-receipt+cose"
+    assert answer.headers["content-type"] == "application/cose"
     key = ledgers.log_key(tmp_path)
     found = receipt.check(answer.content, entry=statement.entry(raw), key=key, thumbprint=key.thumbprint)
     assert (found.index, found.size) == (1, 2)
@@ -99,7 +100,7 @@ def test_an_entry_is_answered_with_its_receipt_for_the_newest_tree(tmp_path: Pat
     web.post("/entries", content=ledgers.anchor(1), headers=COSE)
     answer = web.get("/entries/1.1?api-version=2026-03-26")
     assert (answer.status_code, answer.headers["location"]) == (200, "/entries/1.1")
-    assert answer.headers["content-type"] == "application/scitt-receipt+cose"
+    assert answer.headers["content-type"] == "application/cose"
     key = ledgers.log_key(tmp_path)
     found = receipt.check(answer.content, entry=statement.entry(admitted), key=key, thumbprint=key.thumbprint)
     assert (found.index, found.size) == (1, 3)
@@ -163,6 +164,7 @@ def test_another_media_type_is_answered_415(web: Web, media: str) -> None:
         ("/tile/", "tile_path"),
         ("/.well-known/scitt-keys/AAAA", "key_unknown"),
         ("/.well-known/scitt-keys/A", "key_unknown"),
+        ("/.well-known/scitt-keys/", "http_404"),
         ("/.well-known/scitt-keys/%F0%9F%94%91", "key_unknown"),
         ("/metrics", "http_404"),
         ("/healthz", "http_404"),
@@ -254,6 +256,80 @@ def test_keys_are_found_as_a_set_and_by_thumbprint(tmp_path: Path, web: Web) -> 
     assert (answer.status_code, cbor.decode(answer.content, size_max=1000)) == (200, key.cose_key())
 
 
+def test_a_key_has_one_address(tmp_path: Path, web: Web) -> None:
+    name = base64.urlsafe_b64encode(ledgers.log_key(tmp_path).thumbprint).rstrip(b"=").decode()
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".index(name[-1])
+    spare = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last | 1]
+    for other in (f"{name}=", f"{name[:9]}!{name[9:]}", f"{name}%0A", f"%20{name}", f"{name[:-1]}{spare}"):
+        assert problem(web.get(f"/.well-known/scitt-keys/{other}")) == (404, "key_unknown"), other
+
+
+@pytest.mark.parametrize(
+    ("content", "title"),
+    [
+        (b"", "Malformed request"),
+        (b"\xd2\x84", "Malformed request"),
+        (ledgers.anchor(1), "Rejected"),
+        (
+            cose.sign1(ledgers.GATEWAY, protected={1: -8}, payload=b"kept", detached=True),
+            "Payload Missing",
+        ),
+    ],
+)
+def test_a_refusal_has_the_title_of_the_standard(web: Web, content: bytes, title: str) -> None:
+    answer = web.post("/entries", content=content, headers=COSE)
+    assert (answer.status_code, cbor.decode(answer.content, size_max=1000)[-1]) == (400, title)
+
+
+def test_another_algorithm_and_an_unknown_key_have_the_titles_of_the_standard(tmp_path: Path, web: Web) -> None:
+    root = ledgers.keyring.load(tmp_path, ledgers.keyring.REGISTRY_KEY)
+    signed = cose.parse_sign1(ledgers.admission(tmp_path), size_max=statement.SIZE_MAX)
+    raw = cose.sign1(root, protected={**signed.protected, 1: -7}, payload=signed.payload)
+    answer = web.post("/entries", content=raw, headers=COSE)
+    assert problem(answer) == (400, "alg_unsupported")
+    assert cbor.decode(answer.content, size_max=1000)[-1] == "Bad Signature Algorithm"
+    missing = web.get(f"/.well-known/scitt-keys/{'A' * 43}")
+    assert cbor.decode(missing.content, size_max=1000)[-1] == "No such key"
+
+
+def test_too_many_at_once_are_sent_away_and_may_come_back(
+    tmp_path: Path, engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "WAITING_MAX", 2)
+    app, raw, free = http.app(engine, metrics), ledgers.admission(tmp_path), threading.Event()
+    register = engine.register
+    monkeypatch.setattr(engine, "register", lambda raw: free.wait(20) and register(raw))
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://log.example") as client:
+            tasks = [asyncio.create_task(client.post("/entries", content=raw, headers=COSE)) for _ in range(5)]
+            away = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            while sum(task.done() for task in tasks) < 3:
+                away = await asyncio.wait(away[1], return_when=asyncio.FIRST_COMPLETED)
+            free.set()
+            found = [await task for task in tasks]
+            return [*found, await client.post("/entries", content=raw, headers=COSE)]
+
+    answers = asyncio.run(crowd())
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 201, 429, 429, 429]
+    busy = [answer for answer in answers if answer.status_code == 429]
+    assert {problem(answer) for answer in busy} == {(429, "too_many")}
+    assert {answer.headers["retry-after"] for answer in busy} == {"1"}
+    assert metrics.registry.get_sample_value("vigil_ledger_refusals_total", {"code": "too_many"}) == 3
+
+
+def test_a_body_that_drips_is_left(engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_WITHIN_S", 0.05)
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"\xd2"
+        await asyncio.Event().wait()
+
+    answer = Web(http.app(engine, metrics)).post("/entries", content=drip(), headers=COSE)
+    assert problem(answer) == (408, "body_slow")
+
+
 def test_the_interface_describes_every_route_and_status(web: Web) -> None:
     document = json.loads(web.get("/openapi.json").content)
     assert document["openapi"] == "3.1.0"
@@ -264,7 +340,16 @@ def test_the_interface_describes_every_route_and_status(web: Web) -> None:
         for method in route.methods - {"HEAD"}
     }
     assert {(path, method) for path, item in document["paths"].items() for method in item} == routes
-    assert document["paths"]["/entries"]["post"]["responses"].keys() == {"200", "201", "400", "413", "415", "503"}
+    assert document["paths"]["/entries"]["post"]["responses"].keys() == {
+        "200",
+        "201",
+        "400",
+        "408",
+        "413",
+        "415",
+        "429",
+        "503",
+    }
 
 
 def test_operators_see_entries_refusals_sizes_and_health_on_another_port(

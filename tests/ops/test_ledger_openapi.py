@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -74,6 +74,10 @@ def test_every_documented_answer_comes_and_no_other(
     def full(_: bytes) -> None:
         raise Unavailable("storage_failed", "the disk is full")
 
+    async def endless() -> AsyncIterator[bytes]:
+        yield b""
+        await asyncio.Event().wait()
+
     async def everything() -> None:
         raw = ledgers.admission(tmp_path)
         async with asking(app) as client:
@@ -81,6 +85,10 @@ def test_every_documented_answer_comes_and_no_other(
             with monkeypatch.context() as patch:
                 patch.setattr(engine, "register", full)
                 look("/entries", await client.post("/entries", content=raw, headers=COSE))
+            for name, content in (("BODY_WITHIN_S", endless()), ("WAITING_MAX", raw)):
+                with monkeypatch.context() as patch:
+                    patch.setattr(http, name, 0)
+                    look("/entries", await client.post("/entries", content=content, headers=COSE))
             for content in (raw, raw, b"", bytes(statement.SIZE_MAX + 1)):
                 look("/entries", await client.post("/entries", content=content, headers=COSE))
             look("/entries", await client.post("/entries", content=raw))
@@ -110,7 +118,7 @@ def test_what_is_said_of_every_path_holds(app: Starlette, engine: Engine, monkey
 
 
 def test_codes_and_statuses_are_those_of_the_code() -> None:
-    assert set(CODES["400"]) == contracts.CODES - {"storage_failed"}
+    assert set(CODES["400"]) == contracts.CODES - {"storage_failed", "too_many"}
     assert {int(status) for status in CODES} == http.TITLES.keys()
     statuses = {int(status) for _, _, status in DOCUMENT.documented()}
     assert statuses | {405, 500} == http.TITLES.keys() | {200, 201}
