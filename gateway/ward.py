@@ -69,8 +69,13 @@ class Ward:
                 watch.feed(seen, received_ms=received_ms)
 
     def expect(self, device: str) -> None:
-        """Silence of this device counts from the next tick on."""
-        self._watch(device)
+        """Silence of this device counts from the next tick on; its open alarms are the episodes that its detectors know."""
+        opened = {
+            alert.kind: alert.onset_ms
+            for alert in sorted(self.book.open(), key=lambda alert: alert.onset_ms)
+            if alert.device == device and alert.cleared_ms is None
+        }
+        self._watch(device).resume(opened)
 
     def forget(self, device: str) -> None:
         """The enrolment is gone: nobody waits for it any more."""

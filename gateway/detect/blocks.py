@@ -15,8 +15,6 @@ JOIN_TOLERANCE_MS = 30
 """Two waves join when the second starts within this of where the first ends (clock rounding); beyond it is a gap."""
 CHANNELS_MAX = 4
 """Channels used of one wave; further ones are left out (their leads add little and cost time)."""
-RATE_MIN_MHZ = 10_000
-"""Waves sampled slower than 10 Hz are left out: no detector here can use them."""
 RATE_MAX_MHZ = 4_000_000
 """Waves sampled faster than 4 kHz are left out: no sensor of ours does that."""
 
@@ -35,8 +33,10 @@ class Joiner:
     """Joins waves to blocks of `block_n` samples at `rate_hz`. Waves must come in the order of their times: one that
     begins before the end of what was joined is refused by `is_late`."""
 
-    def __init__(self, *, rate_hz: int, block_n: int) -> None:
+    def __init__(self, *, rate_hz: int, block_n: int, rate_min_mhz: int) -> None:
+        """rate_min_mhz: waves sampled slower are left out; it also bounds how many blocks one message can fill."""
         self._rate_hz = rate_hz
+        self._rate_min_mhz = rate_min_mhz
         self._block_n = block_n
         self._shape: tuple[str, int, float, int] | None = None
         self._starts_ms = 0.0
@@ -65,7 +65,7 @@ class Joiner:
 
     def add(self, wave: Wave, *, channels: int) -> list[Block]:
         """Blocks that `wave` completes. channels: of the wave, at least 1. A wave that does not join begins anew."""
-        if not RATE_MIN_MHZ <= wave.rate_mhz <= RATE_MAX_MHZ or wave.n == 0:
+        if not self._rate_min_mhz <= wave.rate_mhz <= RATE_MAX_MHZ or wave.n == 0:
             return []
         counts = np.frombuffer(wave.samples, dtype="<i2").reshape(-1, channels).T[:CHANNELS_MAX].astype(np.int64)
         shape = (wave.place, wave.rate_mhz, wave.scale, channels)

@@ -1,6 +1,7 @@
 """What the device itself reports: the help button, its own fall detector, a lead off, tampering, a low battery."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from gateway.detect.finding import Finding, finding
 from protocol.content import Alarm
@@ -13,10 +14,22 @@ KIND_OF: Mapping[str, str] = {
     "low_battery": "low_battery",
 }
 REPEAT_MS = 60_000
-"""The same kind again within this is the same episode (a button pressed five times is one call). A button never joins
-an episode that is older, so a later press always calls again."""
+"""The same kind again within this of the episode's first report is the same episode (a button pressed five times is one
+call); a later one always calls again. Within it by both clocks: a device whose clock stands still does not call once for
+all times."""
+SPOOLED_MS = 8 * 86_400_000
+AHEAD_MS = 60_000
+"""A report older than a spool keeps, or further ahead, bears a wrong time: it is dated by its receipt."""
 LASTING = frozenset({"lead_off", "low_battery", "tamper"})
 """States that the device reports again and again while they last: one episode until a report says `state: "ended"`."""
+
+
+class _Known(NamedTuple):
+    """An episode: its onset; the device's time and the gateway's of its first report."""
+
+    onset_ms: int
+    at_ms: int
+    received_ms: int
 
 
 class Reported:
@@ -25,20 +38,28 @@ class Reported:
     __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self._open: dict[str, tuple[int, int]] = {}
+        self._open: dict[str, _Known] = {}
 
-    def add(self, alarm: Alarm) -> list[Finding]:
-        """One report. Its time is the device's; a report older than the open episode belongs to it."""
+    def resume(self, opened: Mapping[str, int]) -> None:
+        """States that lasted before a restart, by kind: their onsets (ms)."""
+        for kind in LASTING & opened.keys():
+            self._open[kind] = _Known(opened[kind], opened[kind], opened[kind])
+
+    def add(self, alarm: Alarm, *, received_ms: int) -> list[Finding]:
+        """One report, dated by the device. received_ms: gateway time."""
         kind = KIND_OF[alarm.kind]
         detail = {key: value for key, value in alarm.detail.items() if not isinstance(value, bytes)}
         known = self._open.get(kind)
+        onset_ms = alarm.at_ms
+        if not received_ms - SPOOLED_MS <= onset_ms <= received_ms + AHEAD_MS:
+            onset_ms = received_ms
         if alarm.detail.get("state") == "ended":
-            if known is None:
-                return []
-            del self._open[kind]
-            return [finding(kind, "cleared", onset_ms=known[0], at_ms=max(alarm.at_ms, known[0]), detail=detail)]
-        if known is not None and (kind in LASTING or abs(alarm.at_ms - known[1]) < REPEAT_MS):
-            self._open[kind] = (known[0], max(known[1], alarm.at_ms))
+            begun_ms = onset_ms if known is None else self._open.pop(kind).onset_ms
+            return [finding(kind, "cleared", onset_ms=begun_ms, at_ms=max(onset_ms, begun_ms), detail=detail)]
+        if known is not None and (
+            kind in LASTING
+            or (abs(alarm.at_ms - known.at_ms) < REPEAT_MS and abs(received_ms - known.received_ms) < REPEAT_MS)
+        ):
             return []
-        self._open[kind] = (alarm.at_ms, alarm.at_ms)
-        return [finding(kind, "raised", onset_ms=alarm.at_ms, at_ms=alarm.at_ms, detail=detail)]
+        self._open[kind] = _Known(onset_ms, alarm.at_ms, received_ms)
+        return [finding(kind, "raised", onset_ms=onset_ms, at_ms=onset_ms, detail=detail)]

@@ -2,7 +2,7 @@
 and raises the one alarm that fits best."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.detect.beats import Shape
 from gateway.detect.blocks import Block, Joiner
@@ -23,6 +23,10 @@ FAULT_HOLD_BLOCKS = 10
 """A lead that was flat or at its rail counts again after this many good blocks (5 s)."""
 VOTES = 6
 """Fibrillation scores (one each half second) whose mean decides: with a four-second window, 6.5 s of signal."""
+SEEN_N = WINDOW_N + (VOTES - 1) * BLOCK_N
+"""So long a stretch without a gap shows every rhythm that is told here; what never reaches it is not watched."""
+RATE_MIN_MHZ = 100_000
+"""An ECG sampled slower than 100 Hz is left out: a QRS would be a few samples."""
 TURN_S = 2.0
 """A four-second window turns when about half of it fibrillates: the onset lies this long before the first vote for it."""
 CLEAR_MS = {
@@ -53,11 +57,12 @@ noisy lead does not fibrillate."""
 
 
 class Ecg:
-    """All ECG detectors of one enrolment."""
+    """All ECG detectors of one enrolment. looks: blocks that came after enough signal to tell everything."""
 
     def __init__(self, settings: DetectSettings) -> None:
         self._settings = settings
-        self.joiner = Joiner(rate_hz=RATE_HZ, block_n=BLOCK_N)
+        self.joiner = Joiner(rate_hz=RATE_HZ, block_n=BLOCK_N, rate_min_mhz=RATE_MIN_MHZ)
+        self.looks = 0
         self._leads = Leads(0)
         self._rhythms: list[Rhythm] = []
         self._shapes: list[Shape] = []
@@ -75,6 +80,11 @@ class Ecg:
         for block in self.joiner.add(wave, channels=channels):
             found += self._block(block)
         return found
+
+    def resume(self, opened: Mapping[str, int]) -> None:
+        """Episodes that were open before a restart, by kind: their onsets (ms)."""
+        for kind, episode in (*self._episodes.items(), ("poor_signal", self._poor)):
+            episode.onset_ms = opened.get(kind, episode.onset_ms)
 
     def _start(self, block: Block) -> None:
         count = block.samples.shape[0]
@@ -98,6 +108,7 @@ class Ecg:
             self._start(block)
         leads = self._leads
         leads.add(block)
+        self.looks += leads.made_n >= SEEN_N
         for number in range(leads.count):
             self._beats(number)
         if leads.raw.shape[1] < FAULT_N:

@@ -29,6 +29,13 @@ PEAK_N = 75
 KEPT_N = BEFORE_N + PEAK_N + AFTER_N + 2 * BLOCK_N
 UP_AFTER_S = 20.0
 """Movement for this long after a fall is getting up: the episode clears."""
+AGAIN_MS = 30_000
+"""An impact so long after the fall that is open is another fall, also when nobody was seen to get up in between: who is
+helped into a chair does not walk about."""
+SEEN_N = PEAK_N + AFTER_N
+"""So long a stretch without a gap shows a fall; what never reaches it is not watched."""
+RATE_MIN_MHZ = 10_000
+"""Motion sampled slower than 10 Hz is left out: an impact would fall between two samples."""
 MOVING_G = 0.15
 """Standard deviation over a second from which the wearer moves about."""
 
@@ -51,10 +58,11 @@ PLACES: Mapping[str, Place] = {
 
 
 class Falls:
-    """The accelerometer of one wearer."""
+    """The accelerometer of one wearer. looks: blocks that came after enough signal to tell a fall."""
 
     def __init__(self, settings: DetectSettings) -> None:
-        self.joiner = Joiner(rate_hz=RATE_HZ, block_n=BLOCK_N)
+        self.joiner = Joiner(rate_hz=RATE_HZ, block_n=BLOCK_N, rate_min_mhz=RATE_MIN_MHZ)
+        self.looks = 0
         self._default = settings.place
         self._episode = Episode("fall", clear_after_ms=round(UP_AFTER_S * 1000))
         self._g: Samples = np.empty((3, 0))
@@ -71,6 +79,10 @@ class Falls:
             found += self._block(block, place_of(wave.place, default=self._default))
         return found
 
+    def resume(self, opened: Mapping[str, int]) -> None:
+        """A fall that was open before a restart: its onset (ms) under its kind."""
+        self._episode.onset_ms = opened.get("fall", self._episode.onset_ms)
+
     def _block(self, block: Block, place: Place) -> list[Finding]:
         if block.fresh:
             self._g, self._size = np.empty((3, 0)), np.empty(0)
@@ -81,6 +93,7 @@ class Falls:
         self._g = np.concatenate((self._g[:, -(KEPT_N - BLOCK_N) :], block.samples[:3]), axis=1)
         self._size = np.concatenate((self._size[-(KEPT_N - BLOCK_N) :], size))
         self._made_n += BLOCK_N
+        self.looks += self._made_n >= SEEN_N
         self._look(place)
         found: list[Finding] = []
         if self._impact_n is not None and self._made_n >= self._impact_n + PEAK_N + AFTER_N:
@@ -119,7 +132,10 @@ class Falls:
             return []
         onset_ms = round(self._starts_ms + (oldest + impact) * 1000 / RATE_HZ)
         detail: Detail = {"value": round(peak_g, 2), "unit": "g", "angle_deg": round(angle), "score": round(score, 2)}
-        return self._episode.present(onset_ms=onset_ms, at_ms=self._now_ms(), detail=detail)
+        at_ms, known_ms = self._now_ms(), self._episode.onset_ms
+        ended = known_ms is not None and abs(onset_ms - known_ms) >= AGAIN_MS
+        found = self._episode.absent(at_ms=at_ms, at_once=True) if ended else []
+        return found + self._episode.present(onset_ms=onset_ms, at_ms=at_ms, detail=detail)
 
     def _getting_up(self) -> list[Finding]:
         if float(self._g[:, -RATE_HZ:].std(axis=1).max()) < MOVING_G:

@@ -1,5 +1,7 @@
 """Oxygen saturation below a limit for longer than a delay (numerics, not the waveform)."""
 
+from collections.abc import Mapping
+
 from gateway.detect.episodes import Episode
 from gateway.detect.finding import Detail, Finding
 from gateway.detect.settings import DetectSettings
@@ -19,6 +21,15 @@ class _Limit:
         self._episode = Episode(kind, clear_after_ms=after_ms)
         self._below, self._clears, self._after_ms = below, clears, after_ms
         self._low_from_ms: int | None = None
+
+    @property
+    def open(self) -> bool:
+        """The limit's alarm was raised and is not over."""
+        return self._episode.open
+
+    def resume(self, opened: Mapping[str, int]) -> None:
+        """The onset (ms) of an episode that was open before a restart."""
+        self._episode.onset_ms = opened.get(self._episode.kind, self._episode.onset_ms)
 
     def offer(self, value: float, at_ms: int, *, stale: bool) -> list[Finding]:
         if value >= self._below:
@@ -51,12 +62,19 @@ class Saturation:
         self._quiet = True
         self.last_ms = -1
 
+    def resume(self, opened: Mapping[str, int]) -> None:
+        """Episodes that were open before a restart, by kind: their onsets (ms)."""
+        for limit in self._limits:
+            limit.resume(opened)
+        self._quiet = not any(limit.open for limit in self._limits)
+
     def add(self, value: float, at_ms: int) -> list[Finding]:
-        """One reading in %. Most readings are normal while nothing is open: that path costs two comparisons."""
-        stale = at_ms - self.last_ms > STALE_MS
+        """One reading in %. Most readings are normal while nothing is open: that path costs two comparisons. A time that
+        goes back (a clock that was set, a second backlog) begins anew like one far ahead."""
+        stale = not 0 <= at_ms - self.last_ms <= STALE_MS
         self.last_ms = at_ms
         if self._quiet and value >= self._normal_from:
             return []
         found = [f for limit in self._limits for f in limit.offer(value, at_ms, stale=stale)]
-        self._quiet = value >= self._normal_from and all(not limit._episode.open for limit in self._limits)
+        self._quiet = value >= self._normal_from and not any(limit.open for limit in self._limits)
         return found

@@ -80,3 +80,14 @@ def test_lying_down_without_an_impact_is_no_fall() -> None:
 def test_the_cut_into_messages_changes_nothing(message_n: int) -> None:
     motion = still(STANDING, 5) + stroke(STANDING, 1.8) + still(STANDING, 2) + fall()
     assert found(motion, message_n=message_n) == found(motion)
+
+
+def test_who_falls_again_without_having_walked_in_between_is_told_again() -> None:
+    helped_up = [(0.0, -math.cos(i / 100), math.sin(i / 100)) for i in range(157, 0, -1)]
+    motion = still(STANDING, 5) + fall() + helped_up + still(STANDING, 60) + fall()
+    assert found(motion) == [pytest.approx(5.0, abs=0.1), pytest.approx(76.2, abs=0.2)]
+
+
+def test_bounces_and_rolling_over_after_a_fall_are_the_same_fall() -> None:
+    rolled = stroke(STANDING, 2.5) + still((1.0, 0.0, 0.0), 8)
+    assert found(still(STANDING, 5) + fall() + rolled) == [pytest.approx(5.0, abs=0.1)]
