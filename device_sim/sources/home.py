@@ -198,10 +198,15 @@ def _episodes(rng: Random, events: Sequence[Event]) -> list[Episode]:
 
 
 def _alarms(events: Sequence[Event], start_ms: int) -> list[DeviceAlarm]:
-    """What the device itself raises: a pressed button, a loose electrode."""
-    details: dict[str, dict[str, str | int | float]] = {"button": {}, "lead_off": {"lead": "II"}}
-    return [
-        DeviceAlarm(kind=event.kind, at_ms=start_ms + _begin(event), detail=details[event.kind])
-        for event in events
-        if event.kind in details and math.isfinite(event.after_s)
-    ]
+    """What the device itself reports: a pressed button, a loose electrode and that it holds again."""
+    found = []
+    for event in events:
+        begin_ms, end_ms = _span(event)
+        if event.kind == "button":
+            found.append(DeviceAlarm(kind="button", at_ms=start_ms + round(begin_ms), detail={}))
+        elif event.kind == "lead_off":
+            found.append(DeviceAlarm(kind="lead_off", at_ms=start_ms + round(begin_ms), detail={"lead": "II"}))
+            if math.isfinite(end_ms):
+                ended = {"lead": "II", "state": "ended"}
+                found.append(DeviceAlarm(kind="lead_off", at_ms=start_ms + round(end_ms), detail=ended))
+    return found

@@ -18,6 +18,7 @@ PRIORITIES = ("high", "medium", "low")
 ENDED = frozenset({"resolved"})  # states in which an alarm is no longer open
 SHOWN_FROM_MS, SHOWN_TO_MS = 86_400_000, 253_402_000_000_000  # dates from 1970 to 9999; a device may claim any other
 SPOOLED_MS = 8 * 86_400_000  # an alarm that a device says is older than its spool keeps is dated by its receipt
+NOW_MS = 5_000  # younger than this is "now"
 USUAL = frozenset({"enrolled", "active", ""})  # states of a device that say nothing to a caregiver
 TOLD = {"escalated": "escalated", "exhausted": "nobody has answered"}  # states that a person has to know of
 
@@ -283,7 +284,8 @@ def _home(home: Fields, values: Sequence[Fields], now_ms: int, *, worst: str = "
 def _said(home: Fields, values: Sequence[Fields], now_ms: int) -> str:
     """What is said of a home beside its name: its state where that is unusual, and when it was read last."""
     state, received = str(home.get("state") or ""), [_ms(value.get("received_ms")) for value in values]
-    read = f"last reading {age(now_ms - max(received))} ago" if received else "no reading yet"
+    old_ms = now_ms - max(received, default=0)
+    read = "no reading yet" if not received else "reading now" if old_ms < NOW_MS else f"last reading {age(old_ms)} ago"
     return read if state in USUAL else f"{state}, {read}"
 
 

@@ -103,7 +103,9 @@ def test_a_loose_electrode_is_told_and_reads_the_rail() -> None:
     ecg = stream(samples, "ecg")
     assert len(set(ecg[4 * 250 : 7 * 250])) == 1
     assert max(ecg[: 4 * 250]) < 3 and max(ecg[7 * 250 :]) < 3
-    assert [alarm.kind for sample in samples for alarm in sample.alarms] == ["lead_off"]
+    alarms = [alarm for sample in samples for alarm in sample.alarms]
+    assert [(alarm.kind, alarm.at_ms - START_MS) for alarm in alarms] == [("lead_off", 4000), ("lead_off", 7000)]
+    assert [alarm.detail.get("state") for alarm in alarms] == [None, "ended"]
     assert not [v for s in samples[4:7] for v in s.vitals if v.name == "MDC_ECG_HEART_RATE"]
 
 

@@ -3,6 +3,7 @@
 import { Sweep } from "./ecg.js";
 import { age, clock, put } from "./words.js";
 
+const NOW_MS = 5_000;
 const USUAL = ["enrolled", "active", ""]; // states of a device that say nothing to a caregiver
 const field = (element, name) => element.querySelector(`[data-field=${name}]`);
 
@@ -31,7 +32,7 @@ class Tile {
     }
     if (lost) put(this.said, `no data for ${age(old)}`);
     else if (stage === "stale") put(this.said, `stale, ${age(old)}`);
-    else put(this.said, old < 5000 ? "now" : age(old));
+    else put(this.said, old < NOW_MS ? "now" : age(old));
     this.said.title = `measured at ${clock(since)}`;
   }
 }
@@ -77,7 +78,8 @@ class Home {
   }
 
   show(now) {
-    const read = this.heardMs === null ? "no reading yet" : `last reading ${age(now - this.heardMs)} ago`;
+    const old = now - this.heardMs;
+    const read = this.heardMs === null ? "no reading yet" : old < NOW_MS ? "reading now" : `last reading ${age(old)} ago`;
     put(field(this.element, "state"), USUAL.includes(this.state) ? read : `${this.state}, ${read}`);
     for (const tile of this.tiles) tile.show(this.readings, now);
   }
