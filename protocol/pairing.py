@@ -50,7 +50,10 @@ class Offer:
         text = text.strip()
         if len(text) > OFFER_SIZE_MAX or not text.startswith(_SCHEME):
             raise Malformed("offer_shape", f"a pairing text starts with {_SCHEME}")
-        values = parse_qs(text.removeprefix(_SCHEME), strict_parsing=False, max_num_fields=8)
+        try:
+            values = parse_qs(text.removeprefix(_SCHEME), strict_parsing=False, max_num_fields=8)
+        except ValueError as error:
+            raise Malformed("offer_shape", "a pairing text has three parts") from error
         if values.keys() != {"a", "k", "s"} or any(len(found) != 1 for found in values.values()):
             raise Malformed("offer_shape", "a pairing text has an address, a key and a secret")
         address = values["a"][0]

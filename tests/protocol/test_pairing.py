@@ -258,6 +258,7 @@ TEXTS = {
     "an escape that is not needed": TEXT.replace("gateway", "%67ateway"),
     "parts in another order": TEXT.replace("?a=", "?s=x&a="),
     "base64 with padding": TEXT + "==",
+    "too many parts": TEXT + "&x=1" * 10,
     "too long": TEXT + "&" * 512,
 }
 
