@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.service import Gateway
 
 TICK_S = 0.5
+AGAIN_S = 1.0  # after storage or a peer failed a duty
 PRUNE_EVERY_S = 600.0
 HOUR_MS = 3_600_000
 ERASE_GOOD_FOR_MS = 60_000  # a command that is older is made again
@@ -50,7 +52,8 @@ class Duties:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Everything runs while the block does. A duty that ends with an error is logged and starts again."""
+        """Everything runs while the block does. A duty that storage or a peer fails is logged and starts again; one that ends
+        in any other way is a fault of ours and ends the gateway: nobody would notice that it no longer watches."""
         gateway = self._gateway
         jobs: list[tuple[str, Callable[[], Coroutine[object, object, None]]]] = [
             ("tick", self._tick),
@@ -75,14 +78,14 @@ class Duties:
                 trouble=self._channel_trouble,
             )
             jobs.append(("send", sender.run))
-            tasks = [asyncio.create_task(_forever(name, job), name=name) for name, job in jobs]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                gateway.meanwhile.stop()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_forever(name, job), name=name) for name, job in jobs]
+                try:
+                    yield
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    gateway.meanwhile.stop()
 
     def _channels(self, stack: contextlib.AsyncExitStack) -> Mapping[str, Channel]:
         settings = self._gateway.settings
@@ -152,14 +155,16 @@ class Duties:
         from_ms = oldest - values.SPAN_MS - alerts.STRIP_AFTER_MS
         spans = await writer.run(lambda conn: alerts.strips(conn, from_ms=from_ms))
         await writer.run(lambda conn: values.hold(conn, spans), file=VALUES_FILE)
+        gone = 0
         for samples, keep_ms in (
             (True, round(settings.keep_waves_hours * HOUR_MS)),
             (False, round(settings.keep_vitals_days * 24 * HOUR_MS)),
         ):
             job = partial(values.prune, samples=samples, before_ms=now_ms - keep_ms)
-            while await writer.run(job, file=VALUES_FILE):
-                pass
-        await asyncio.wrap_future(writer.scrub(VALUES_FILE))
+            while some := await writer.run(job, file=VALUES_FILE):
+                gone += some
+        if gone:
+            await asyncio.wrap_future(writer.scrub(VALUES_FILE))
 
     # -- requests of people ------------------------------------------------------------------------------------------
 
@@ -280,6 +285,6 @@ async def _forever(name: str, job: Callable[[], Coroutine[object, object, None]]
     while True:
         try:
             await job()
-        except Unavailable as error:
+        except (Unavailable, sqlite3.Error) as error:
             log.error("%s: %s", name, error)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(AGAIN_S)

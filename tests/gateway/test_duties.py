@@ -12,6 +12,7 @@ from gateway import commands, duties
 from gateway.alerts import sender
 from gateway.duties import LEDGER_BEHIND_MS
 from gateway.store import anchors
+from gateway.ward import Ward
 from protocol import documents, topics
 from protocol.errors import NotFound, Unavailable, VigilError
 from tests.support.gatehouse import House, broken, enrol, open_house, until
@@ -152,6 +153,47 @@ def test_a_batch_that_cannot_be_written_is_made_later(tmp_path: Path, clock: Clo
                 await house.gateway.duties._batch()
             await house.gateway.duties._batch()
             assert house.record("SELECT n, size FROM anchor") == [(0, 1)]
+
+    asyncio.run(live())
+
+
+def test_a_duty_that_dies_of_a_fault_of_ours_ends_the_gateway_and_does_not_stop_in_silence(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gateway.ward.Ward.tick", fail)
+
+    async def live() -> None:
+        async with open_house(tmp_path, duties=True):
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as died:
+        asyncio.run(asyncio.wait_for(live(), 5))
+    assert died.group_contains(ZeroDivisionError)
+
+
+@pytest.mark.parametrize("error", [Unavailable("store_failing", ""), sqlite3.OperationalError("disk I/O error")])
+def test_a_duty_that_storage_fails_goes_on(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: VigilError | sqlite3.Error
+) -> None:
+    monkeypatch.setattr(duties, "AGAIN_S", 0.01)
+    failures, tick = 3, Ward.tick
+
+    def fail(*given: object, **named: object) -> bool:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise error
+        return tick(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("gateway.ward.Ward.tick", fail)
+
+    async def live() -> None:
+        async with open_house(tmp_path, duties=True, escalate_after_s=0.05) as house:
+            await pressed(house)
+            await until(lambda: ("button", "escalated", False) in alerts(house))
 
     asyncio.run(live())
 
