@@ -14,7 +14,7 @@ DRAIN_MAX_S = 3600.0
 class Settings:
     """[device] of the settings file."""
 
-    state: Path = Path("device")
+    state: Path = Path("~/.local/state/vigil/device")
     """Folder of the key, the enrolment and the spool."""
     source: str = "simulated:seed=1"
     """Where readings come from: simulated:seed=N or replay:PATH."""

@@ -8,7 +8,7 @@ from pathlib import Path
 class Settings:
     """[gateway] of the settings file. Ports: 0 = any free one; empty texts and paths: not used."""
 
-    state: Path = Path("gateway")
+    state: Path = Path("~/.local/state/vigil/gateway")
     """Folder of keys and databases."""
     mqtt_host: str = "127.0.0.1"
     mqtt_port: int = 8883

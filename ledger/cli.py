@@ -18,11 +18,9 @@ from protocol.documents import ROLES
 from protocol.errors import ConfigError, NotFound, ProtocolError, Unavailable, VerificationFailed
 
 FILE_SIZE_MAX = 1024 * 1024  # bytes of a file given to a command; a larger one is not what it is said to be
-CONFIG_VARIABLE, STATE_VARIABLE = "VIGIL_CONFIG", "VIGIL_STATE"
+CONFIG_VARIABLE, CONFIG_NAME = "VIGIL_CONFIG", "vigil.toml"
 
-_STATE = click.option(
-    "--state", type=click.Path(path_type=Path), help="The ledger's folder; else [ledger] state or VIGIL_STATE."
-)
+_STATE = click.option("--state", type=click.Path(path_type=Path), help="The ledger's folder.")
 
 
 @click.group()
@@ -36,7 +34,9 @@ def cli() -> None:
 @click.option("--port", type=int, help="Port to listen on (8090); 0 for any free one.")
 @click.option("--metrics-port", type=int, help="Port of counters and health (9103); 0 for any free one.")
 @click.option("--origin", help="The log's name, for the first run.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="A settings file; else VIGIL_CONFIG.")
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="A settings file; else VIGIL_CONFIG, else ./vigil.toml."
+)
 @click.pass_obj
 def run(
     host: Host,
@@ -144,10 +144,9 @@ def verify(receipt_file: Path, file: Path, trust_file: Path) -> Answer:
 
 
 def _settings(env: Mapping[str, str], flags: Mapping[str, object], file: Path | None = None) -> settings.Settings:
-    path = file or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
-    text = "" if path is None else _text(path)
-    state = flags.get("state") or env.get(STATE_VARIABLE) or None
-    return settings.read(text=text, env=env, flags={**flags, "state": state})
+    named = file or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
+    path = named or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
+    return settings.read(text="" if path is None else _text(path), env=env, flags=flags)
 
 
 def _text(path: Path) -> str:

@@ -18,7 +18,7 @@ class Settings:
     metrics_host, metrics_port: counters and health, apart from what the world may see.
     """
 
-    state: Path = Path("vigil-ledger")
+    state: Path = Path("~/.local/state/vigil/ledger")
     host: str = "127.0.0.1"
     port: int = 8090
     metrics_host: str = "127.0.0.1"

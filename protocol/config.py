@@ -28,6 +28,8 @@ def resolve(
 ) -> Settings:
     """One `cls` from TOML `text` (its `[table]`), then `env` (`VIGIL_<TABLE>_<KEY>`), then `flags` (None = not given).
 
+    A setting `state` that nobody names is the program's folder in VIGIL_STATE, else in ~/.local/state/vigil.
+
     Raises ConfigError, which names the key and the fix.
     """
     if not dataclasses.is_dataclass(cls):
@@ -38,6 +40,8 @@ def resolve(
     for key, value in _table(text, table).items():
         _known(key, known, f"[{table}] {key}")
         chosen[key] = _typed(value, hints[key], f"[{table}] {key}")
+    if env is not None and "state" in known:
+        chosen.setdefault("state", state_folder(table, env))
     prefix = f"VIGIL_{table.upper()}_"
     for name, raw in sorted((env or {}).items()):
         if name.startswith(prefix):
@@ -49,6 +53,12 @@ def resolve(
             _known(key, known, f"--{key.replace('_', '-')}")
             chosen[key] = _typed(value, hints[key], f"--{key.replace('_', '-')}")
     return cls(**chosen)
+
+
+def state_folder(program: str, env: Mapping[str, str]) -> Path:
+    """Where a program keeps its state when nobody says: in VIGIL_STATE, else where the XDG base directories have it."""
+    base = env.get("VIGIL_STATE") or f"{env.get('XDG_STATE_HOME') or '~/.local/state'}/vigil"
+    return Path(base).expanduser() / program
 
 
 def _table(text: str, table: str) -> Mapping[str, object]:

@@ -28,7 +28,7 @@ def test_flags_win_over_the_environment_which_wins_over_the_file() -> None:
     text = "[gateway]\nport = 1\nhost = 'a'\nevery_s = 5\n[ledger]\nport = 9\n"
     env = {"VIGIL_GATEWAY_PORT": "2", "VIGIL_GATEWAY_HOST": "b", "VIGIL_LEDGER_PORT": "7", "HOME": "/nowhere"}
     found = resolve(Example, "gateway", text=text, env=env, flags={"port": 3, "host": None})
-    assert found == Example(port=3, host="b", every_s=5.0)
+    assert found == Example(port=3, host="b", every_s=5.0, state=found.state)
 
 
 def test_every_kind_of_value_can_come_from_the_environment() -> None:
@@ -66,3 +66,15 @@ def test_a_wrong_setting_is_refused_by_name(
         resolve(Example, "gateway", text=text, env=env, flags=flags)
     assert caught.value.code == code
     assert named in caught.value.detail
+
+
+def test_state_lies_in_one_folder_for_all_programs_unless_somebody_says_otherwise() -> None:
+    def state(**env: str) -> Path:
+        return resolve(Example, "gateway", env=env).state
+
+    assert state() == Path.home() / ".local" / "state" / "vigil" / "gateway"
+    assert state(XDG_STATE_HOME="/xdg") == Path("/xdg/vigil/gateway")
+    assert state(VIGIL_STATE="/var/lib/vigil", XDG_STATE_HOME="/xdg") == Path("/var/lib/vigil/gateway")
+    assert state(VIGIL_STATE="/var/lib/vigil", VIGIL_GATEWAY_STATE="/own") == Path("/own")
+    named = resolve(Example, "gateway", text="[gateway]\nstate = '/named'\n", env={"VIGIL_STATE": "/var/lib/vigil"})
+    assert named.state == Path("/named")

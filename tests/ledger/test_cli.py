@@ -101,7 +101,7 @@ def test_a_ledger_runs_takes_a_gateway_and_proves_it_offline(tmp_path: Path) -> 
 def test_a_signal_ends_it_in_order_and_people_get_a_sentence(tmp_path: Path, number: signal.Signals) -> None:
     file = tmp_path / "vigil.toml"
     file.write_text(f"[ledger]\norigin = '{ledgers.ORIGIN}'\n")
-    process = started(env={"VIGIL_CONFIG": str(file), "VIGIL_STATE": str(tmp_path / "ledger")})
+    process = started(env={"VIGIL_CONFIG": str(file), "VIGIL_STATE": str(tmp_path)})
     assert process.stdout is not None
     assert process.stdout.readline().startswith(f"the ledger {ledgers.ORIGIN} serves http://127.0.0.1:")
     assert ended(process, number) == (0, "")
