@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,16 @@ class Rig:
         await program.ready()
         return program
 
-    async def kill(self, *names: str) -> None:
-        """SIGKILL to these programs at once; returns when they are gone."""
+    async def kill(self, *names: str, moment: Callable[[], object] = lambda: None) -> None:
+        """SIGKILL to these programs, as soon as `moment` returns (it is called in a thread); returns when they are gone."""
         programs = [self.crew.running.pop(name) for name in names]
-        for program in programs:
-            program.process.kill()
+
+        def strike() -> None:
+            moment()
+            for program in programs:
+                os.kill(program.process.pid, signal.SIGKILL)
+
+        await asyncio.to_thread(strike)
         for program in programs:
             await program.ended()
             await program.stop(grace_s=LEAVE_S)
