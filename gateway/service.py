@@ -180,7 +180,7 @@ class Gateway:
                     await self.committing.idle.wait()
         self.writer.close()
         for connection in (self.record, self.secrets, self.values):
-            connection.close()
+            connection.close()  # last, so that journals stay: who starts on a full disk has no room for new ones
         if self.pool is not None:
             self.pool.shutdown(wait=False, cancel_futures=True)
 

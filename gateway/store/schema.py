@@ -5,6 +5,7 @@ holds decoded readings, sealed, and can be made again from the record. keys.db h
 up apart and for a short time. Both overwrite what they delete.
 """
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gateway.store import alerts
 from protocol.errors import Unavailable
 
 BUSY_TIMEOUT_S = 5.0  # the command line and the service share the files; whoever waits longer reports a fault
+JOURNALS = ("-wal", "-shm")  # what SQLite keeps beside a file
 WAL_PAGES = 2000  # pages before a checkpoint: about 8 MB
 
 RECORD = Migrations("vigil-gateway")
@@ -120,6 +122,10 @@ def opened(path: Path, migrations: Migrations, *, full: bool = True) -> sqlite3.
     The caller begins and commits transactions itself. Raises Unavailable: store_unreadable.
     """
     try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the mode of this one
+        for each in (path, *(path.with_name(path.name + suffix) for suffix in JOURNALS)):
+            if each.exists():
+                each.chmod(0o600)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
@@ -131,7 +137,6 @@ def opened(path: Path, migrations: Migrations, *, full: bool = True) -> sqlite3.
             migrations.apply(database)
     except (sqlite3.Error, OSError) as error:
         raise Unavailable("store_unreadable", f"cannot open {path}: {error}") from error
-    path.chmod(0o600)
     return connection
 
 

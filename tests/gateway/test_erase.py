@@ -314,3 +314,18 @@ def test_it_is_pending_until_the_device_says_that_it_has_erased_its_key(hub: Pat
             await until(lambda: house.record("SELECT state FROM device ORDER BY id") == [("erased",), ("active",)])
 
     asyncio.run(live())
+
+
+def test_nobody_but_the_owner_reads_any_file_of_the_gateway(tmp_path: Path) -> None:
+    state = tmp_path / "hub"
+    state.mkdir(mode=0o755)  # somebody made it before us
+    enrol(state, ADA)
+
+    async def live() -> None:
+        async with open_house(state) as house:
+            assert await house.sent(ADA, ADA.seal(reading())) == 0
+            modes = {path.name: path.stat().st_mode & 0o077 for path in state.iterdir() if path.is_file()}
+            assert {f"{file}-wal" for file in (RECORD_FILE, VALUES_FILE, KEYS_FILE)} <= modes.keys()
+            assert set(modes.values()) == {0}
+
+    asyncio.run(live())
