@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from gateway.web import app as app_module
 from tests.support.pages import DEVICE, OTHER, Running, alert, running, wall_ms
 
 pytestmark = pytest.mark.browser
@@ -232,19 +234,84 @@ def test_a_lost_connection_is_said_and_found_again(browser: webdriver.Chrome, pa
     live(browser)
     page.call(page.hub.close)  # the stream ends; the browser comes back by itself
     until(browser, lambda: browser.find_element(By.ID, "lost").is_displayed())
-    assert "new alarms do not show" in browser.find_element(By.ID, "lost").text
+    said = browser.find_element(By.ID, "lost").text
+    assert "new alarms do not show" in said
+    assert re.search(r"Not live since \d\d:\d\d:\d\d \(\d+ s\)", said)
     live(browser)
     assert not browser.find_element(By.ID, "lost").is_displayed()
 
 
-def test_a_telephone_shows_everything_without_sideways_scrolling(browser: webdriver.Chrome, page: Running) -> None:
+def test_a_connection_that_is_open_and_silent_is_lost(
+    page: Running, browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "HEARTBEAT_EVERY_S", 1000.0)
+    browser.refresh()
+    live(browser)
+    page.feeding.clear()
+    WebDriverWait(browser, 25).until(lambda _: browser.find_element(By.ID, "lost").is_displayed())
+    assert "Not live since" in browser.find_element(By.ID, "lost").text
+    page.feeding.set()
+    live(browser)
+
+
+HOSTILE = """<img src=x onerror="window.hurt=1"><script>window.hurt=2</script>"'&"""
+
+
+def test_hostile_names_texts_and_times_are_text_and_hide_no_other_alarm(
+    browser: webdriver.Chrome, page: Running
+) -> None:
+    live(browser)
+    for number, onset_ms in enumerate((1 << 53, 0, -(1 << 53))):
+        page.raise_alert(alert(f"x{number}", text=HOSTILE, onset_ms=onset_ms, acknowledged_by=HOSTILE))
+    page.desk.places.append({"device": "cc", "name": HOSTILE, "state": HOSTILE, "simulated": True})
+    page.raise_alert(alert("after", device="cc"))
+    assert HOSTILE in shown(browser, "after").text
+    for number in range(3):
+        found = shown(browser, f"x{number}")
+        assert HOSTILE in found.text and "NaN" not in found.text
+    assert not browser.execute_script("return window.hurt || document.querySelectorAll('main img').length")
+
+
+def test_a_home_that_is_paired_meanwhile_has_its_name_and_an_alarm_leads_to_it(
+    browser: webdriver.Chrome, page: Running
+) -> None:
+    live(browser)
+    page.desk.places.append({"device": "dd", "name": "Dee Example", "state": "active", "simulated": True})
+    page.raise_alert(alert("new", device="dd"))
+    found = shown(browser, "new")
+    until(browser, lambda: "Dee Example" in found.text)
+    assert "emergency number" in found.text
+    found.find_element(By.LINK_TEXT, "Dee Example").click()
+    assert browser.execute_script("return document.querySelector(':target').dataset.device") == "dd"
+    tops = {
+        home.get_attribute("data-device"): (home.location["y"], home.location["x"])
+        for home in browser.find_elements(By.CSS_SELECTOR, "article.home")
+    }
+    assert min(tops, key=lambda device: tops[str(device)]) == "dd", "who needs help comes first"
+
+
+def test_an_open_alarm_without_sound_is_itself_warned_of(browser: webdriver.Chrome, page: Running) -> None:
+    live(browser)
+    button = browser.find_element(By.ID, "sound")
+    until(browser, lambda: button.get_attribute("data-warn") == "false")
+    page.raise_alert(alert("w1"))
+    until(browser, lambda: button.get_attribute("data-warn") == "true")
+    button.click()
+    until(browser, lambda: button.get_attribute("data-warn") == "false")
+    button.click()
+
+
+@pytest.mark.parametrize("width", [320, 375])
+def test_a_telephone_shows_everything_without_sideways_scrolling(
+    browser: webdriver.Chrome, page: Running, width: int
+) -> None:
     page.desk.places[1]["name"] = "A very long name without any place to break it: " + "Wolfeschlegelstein" * 4
     page.raise_alert(alert("p1", text="Something" * 12))
-    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    metrics = {"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(page.address)
     until(browser, lambda: browser.execute_script(PAINTED)[0] > 300)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     button = shown(browser, "p1").find_element(By.TAG_NAME, "button")
     assert button.size["height"] >= 44 and button.size["width"] > 200
 
