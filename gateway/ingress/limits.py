@@ -24,7 +24,7 @@ class EndpointLimits:
 
 ENDPOINT_CODES = frozenset(
     "accept_failed broker_lost broker_refused broker_subscription_refused closed_authentication_method"
-    " closed_by_device closed_by_gateway closed_client_id closed_lost"
+    " closed_by_device closed_by_gateway closed_chatter closed_client_id closed_lost"
     " closed_mqtt_length closed_mqtt_packet closed_mqtt_property closed_mqtt_short closed_mqtt_text"
     " closed_no_connect closed_not_mqtt closed_not_yours closed_packet_id closed_protocol_error closed_qos_2"
     " closed_receive_maximum closed_retain closed_silent closed_slow_reader closed_stopping closed_subscription_id"

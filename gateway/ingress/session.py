@@ -30,6 +30,7 @@ TAKEN_OVER: Final = 0x8E
 RECEIVE_MAXIMUM_EXCEEDED: Final = 0x93
 TOPIC_ALIAS_INVALID: Final = 0x94
 PACKET_TOO_LARGE: Final = 0x95
+RATE_TOO_HIGH: Final = 0x96
 QUOTA_EXCEEDED: Final = 0x97
 PAYLOAD_INVALID: Final = 0x99
 RETAIN_NOT_SUPPORTED: Final = 0x9A
@@ -44,6 +45,7 @@ KEEP_ALIVE_S: Final = 15
 DEAD_AFTER_S: Final = 22.5  # one and a half times the keep alive (MQTT 5, section 3.1.2.10)
 CONNECT_WITHIN_S: Final = 5.0
 PARTIAL_PACKET_S: Final = 10.0  # 8 KiB at 7 kbit/s; whoever is slower holds a buffer for nothing
+CHATTER_MAX, CHATTER_S = 100, 10.0  # packets in so many seconds that bring no message; a device sends a few in a minute
 CONNECT_BYTES_MAX: Final = 1000
 # Whole packets: a message of at most 8 KiB and what MQTT puts around it (topic, length, identifier, properties).
 OVERHEAD_BYTES: Final = 108
@@ -121,6 +123,7 @@ class Session:
         self._may_connect = may_connect
         self._since_s = now_s
         self._heard_s = now_s
+        self._chatter_since_s, self._chatter = now_s, 0
         self._partial_since_s: float | None = None
         self._rest = b""
         self._bytes_max = CONNECT_BYTES_MAX
@@ -156,9 +159,9 @@ class Session:
                     raise self._too_large()
                 if after > end:
                     break
+                self._heard_s = now_s
                 self._packet(buffer, at, body, after, actions)
                 at = after
-                self._heard_s = now_s
         except _Stop as stop:
             self._stop(stop, actions)
             return actions
@@ -257,8 +260,18 @@ class Session:
         waiting[packet_id] = token
         return token
 
+    def _talk(self) -> None:
+        """Counts a packet that brings no message: answering these costs more than a device's quota of messages."""
+        if self._heard_s - self._chatter_since_s >= CHATTER_S:
+            self._chatter_since_s, self._chatter = self._heard_s, 0
+        self._chatter += 1
+        if self._chatter > CHATTER_MAX:
+            raise _leave(RATE_TOO_HIGH, "closed_chatter")
+
     def _other(self, packet: bytes, body: int, actions: list[Action]) -> None:
         kind = packet[0] >> 4
+        if kind in (packets.PINGREQ, packets.SUBSCRIBE, packets.UNSUBSCRIBE):
+            self._talk()
         if kind == packets.PINGREQ:
             if packet != b"\xc0\x00":
                 raise Malformed("mqtt_packet", "a PINGREQ is two bytes")
@@ -317,6 +330,7 @@ class Session:
         if publish.topic.encode() in self._up:
             actions.append(Published(publish.topic, publish.payload, packet_id, token))
             return
+        self._talk()
         actions.append(Refused("refused_topic"))
         if token:
             actions.append(Send(self.answer(packet_id, token, NOT_AUTHORIZED)))

@@ -141,6 +141,7 @@ OPENED = {
     "33 in flight": (
         b"".join(publish(n, UP, MALLORY.seal(reading(), n)) for n in range(1, 34)), "closed_receive_maximum", 0x93,
     ),
+    "pings without end": (b"\xc0\x00" * 20_000, "closed_chatter", 0x96),
     "a second connect": (
         mqtt5.ConnectPacket(f"{MALLORY.device}-data", clean_start=True).write(), "closed_protocol_error", 0x82,
     ),

@@ -259,6 +259,33 @@ def test_a_ping_is_answered_and_a_disconnect_is_obeyed_in_silence() -> None:
     assert session.feed(b"\xe0\x00", 1.0) == [Closed(reason=0, name="closed_by_device")]
 
 
+CHATTER = {
+    "pings": b"\xc0\x00",
+    "subscriptions": subscribe("#"),
+    "unsubscriptions": mqtt5.UnsubscribePacket(8, ["a"]).write(),
+    "other topics": mqtt5.PublishPacket("a", b"").write(),
+}
+
+
+@pytest.mark.parametrize("name", CHATTER)
+def test_a_peer_that_only_talks_is_cut_off(name: str) -> None:
+    session = opened()
+    for now_s in (0.0, s.CHATTER_S, 2 * s.CHATTER_S):
+        session.feed(CHATTER[name] * s.CHATTER_MAX, now_s)
+        assert not session.closed
+    closed = end(session.feed(CHATTER[name] * 8_000, 2 * s.CHATTER_S + 1))
+    assert (closed.reason, closed.name) == (0x96, "closed_chatter")
+
+
+def test_messages_are_no_chatter_however_many() -> None:
+    session = opened()
+    for number in range(10 * s.CHATTER_MAX):
+        (message,) = session.feed(publish(packet_id=number + 1, content_type="a"), 0.0)
+        assert isinstance(message, Published) and session.answer(message.packet_id, message.token, 0)
+        assert session.feed(mqtt5.PublishPacket(UP_DATA, b"").write(), 0.0)
+    assert not session.closed
+
+
 def test_a_peer_without_a_connect_dies_after_5_s() -> None:
     session = fresh()
     session.feed(connect()[:-1], 0.0)
