@@ -162,19 +162,20 @@ class Engine:
         return self._published.note
 
     def tile(self, tile: tiles.Tile) -> bytes:
-        """The hashes of a tile (level not None). Raises NotFound: tile_unknown."""
+        """The hashes of a tile (level not None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
         if tile.level is None or not tile.fits(self._published.size):
             raise NotFound("tile_unknown", "this log has no such tile, or not yet")
         with self._reading:
             hashes = self._reader.row_of_nodes(tile.level * tiles.HEIGHT, tile.index * tiles.WIDTH, tile.width)
-        return b"".join(hashes)
+        return b"".join(_whole(hashes, tile))
 
     def entries(self, tile: tiles.Tile) -> bytes:
-        """A bundle of 32-byte entries (level None). Raises NotFound: tile_unknown."""
+        """A bundle of 32-byte entries (level None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
         if tile.level is not None or not tile.fits(self._published.size):
             raise NotFound("tile_unknown", "this log has no such bundle, or not yet")
         with self._reading:
-            return tiles.bundle(self._reader.digests(tile.index * tiles.WIDTH, tile.width))
+            digests = self._reader.digests(tile.index * tiles.WIDTH, tile.width)
+        return tiles.bundle(_whole(digests, tile))
 
     def keys(self) -> bytes:
         """The COSE_KeySet of the log in CBOR."""
@@ -310,6 +311,13 @@ def _refuse_lost_database(state: Path) -> None:
         raise ConfigError(
             "database_lost", f"{FILE} is gone: bring it back, or move {keyring.LOG_KEY} away to begin another log"
         )
+
+
+def _whole(hashes: list[bytes], tile: tiles.Tile) -> list[bytes]:
+    """Whoever asks may keep a tile for ever: a damaged file has none to give."""
+    if len(hashes) != tile.width:
+        raise Unavailable("node_missing", "the database lacks a part of the tree: run fsck")
+    return hashes
 
 
 def trust_of(genesis: Genesis) -> dict[str, object]:

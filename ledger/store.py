@@ -154,7 +154,9 @@ class Store:
 
     def digests(self, first: int, count: int) -> list[bytes]:
         """The entries from index `first`, at most `count`, in order."""
-        rows = self._db.execute("SELECT digest FROM entry WHERE place >= ? ORDER BY place LIMIT ?", (first, count))
+        rows = self._db.execute(
+            "SELECT digest FROM entry WHERE place >= ? AND place < ? ORDER BY place", (first, first + count)
+        )
         return [row[0] for row in rows]
 
     def node(self, level: int, place: int) -> bytes:

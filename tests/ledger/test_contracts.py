@@ -1,5 +1,7 @@
 """Contracts: who may put which statement into the log, and the code of every refusal."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +12,7 @@ from protocol import cbor, cose, documents, statement
 from protocol.errors import BadSignature, Malformed, ProtocolError
 from protocol.keys import EDDSA, SigningKey
 from tests.support import chain
+from tests.support.tools import REPOSITORY
 
 LOG, ROOT, GATEWAY = chain.LOG, chain.ROOT, chain.GATEWAY
 STRANGER = SigningKey.from_seed(bytes([9]) * 32)
@@ -265,3 +268,34 @@ def test_the_head_tells_every_difference_in_history_apart() -> None:
     heads = {contracts.next_head(contracts.FIRST_HEAD, **{**said, **other}) for other in [{}, *others]}
     heads.add(contracts.next_head(bytes([1]) * 32, **said))
     assert len(heads) == len(others) + 2
+
+
+REPLAY = """
+import sys
+from ledger import contracts
+from protocol import statement
+state, head = {}, contracts.FIRST_HEAD
+for line in sys.stdin.read().split():
+    found = statement.parse(bytes.fromhex(line))
+    contract, changes = contracts.judge(state, found, 7)
+    state.update(changes.puts)
+    head = contracts.next_head(head, entry=found.entry, contract=contract, at_ms=7, changes=changes)
+print(head.hex(), sorted((key.hex(), value.hex()) for key, value in state.items()))
+"""
+
+
+def test_another_process_comes_to_the_same_state_whatever_its_hash_seed() -> None:
+    raws = [genesis(), admission(), admission(STRANGER), enrolment(), anchor(), anchor(STRANGER), admission()]
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", REPLAY],
+            input="\n".join(raw.hex() for raw in raws),
+            env={"PYTHONHASHSEED": str(seed)},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (0, 1, 2)
+    }
+    assert len(found) == 1 and found != {""}

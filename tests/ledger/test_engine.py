@@ -352,6 +352,21 @@ def test_a_disk_that_refuses_loses_the_batch_and_nothing_else(tmp_path: Path) ->
         assert engine.register(ledgers.anchor(stored)).index == 2 + stored
 
 
+def test_a_tile_that_lacks_a_hash_is_not_served(tmp_path: Path) -> None:
+    """Whoever asks may keep a tile for ever."""
+    with contextlib.closing(ledgers.opened(tmp_path)) as engine:
+        admitted(tmp_path, engine)
+        engine.register(ledgers.anchor(1))
+        with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as db:
+            db.execute("DELETE FROM node WHERE level = 0 AND place = 1")
+            db.execute("DELETE FROM entry WHERE place = 1")
+            db.commit()
+        for ask, level in ((engine.tile, 0), (engine.entries, None)):
+            with pytest.raises(Unavailable) as refused:
+                ask(tiles.Tile(level=level, index=0, width=3))
+            assert refused.value.code == "node_missing"
+
+
 def test_a_checkpoint_that_does_not_fit_its_tree_is_not_served(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path) as engine:
         admitted(tmp_path, engine)
