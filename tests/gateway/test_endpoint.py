@@ -426,6 +426,7 @@ def test_a_plain_listener_is_for_loopback_only() -> None:
 def test_everything_that_the_listener_counts_has_its_name_in_the_closed_set() -> None:
     folder = Path(endpoint_module.__file__).parent
     texts = {path.stem: path.read_text() for path in folder.glob("*.py") if path.stem != "limits"}
-    said = set(re.findall(r'"((?:accept|broker|closed|dropped|refused)_[a-z0-9_]+)"', "".join(texts.values())))
+    said = set(re.findall(r'"((?:accept|closed|dropped|refused)_[a-z0-9_]+)"', "".join(texts.values())))
+    said |= set(re.findall(r'_count, "([a-z_]+)"', texts["broker"]))
     said |= {f"closed_{code}" for code in re.findall(r'Malformed\("(mqtt_[a-z_]+)"', "".join(texts.values()))}
     assert said == ENDPOINT_CODES
