@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from gateway import metrics, pair_app
+from gateway import metrics, pair_app, warming
 from gateway.admission import REFUSALS, Member, Refusal
 from gateway.alerts.book import REMEMBERED_MAX, Book
 from gateway.alerts.escalation import Policy
@@ -29,7 +29,6 @@ from gateway.meanwhile import Meanwhile
 from gateway.serving import serving
 from gateway.settings import Settings
 from gateway.store import alerts, messages, schema
-from gateway.store import values as stored_values
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE, Writer
 from gateway.ward import WARM_S, Ward
 from gateway.web.app import app as page_app
@@ -37,7 +36,7 @@ from gateway.web.hub import Hub
 from gateway.web.serve import loopback
 from protocol import message
 from protocol.content import State
-from protocol.errors import ConfigError, VigilError
+from protocol.errors import ConfigError
 from protocol.evidence import Trust
 
 DRAIN_S = 5.0  # when stopping, how long the last commit may take
@@ -158,17 +157,14 @@ class Gateway:
 
     def warm(self) -> None:
         """Show the detectors the last minute and a half again, and start to wait for every active device."""
-        from_ms = now_ms() - WARM_S * 1000
-        for device, member in self.directory.members.items():
-            if member.state in ("active", "quarantined"):
-                keys = self.directory.secrets[device]
-                try:
-                    kept = stored_values.since(self.values, member.row, device, keys.store_key, from_ms=from_ms)
-                except (VigilError, sqlite3.Error) as error:
-                    log.error("the detectors of a device start cold: %s", error)
-                    kept = []
-                self.ward.warm(device, kept)
-                self.ward.expect(device)
+        watched = [each for each in self.directory.members.values() if each.state in ("active", "quarantined")]
+        try:
+            for member, received_ms, seen in warming.contents(self.record, watched, from_ms=now_ms() - WARM_S * 1000):
+                self.ward.warm(member.device, [(received_ms, seen)])
+        except sqlite3.Error as error:
+            log.error("the detectors start cold: %s", error)
+        for member in watched:
+            self.ward.expect(member.device)
 
     async def close(self) -> None:
         """Commit what was taken, then let go of everything."""

@@ -1,7 +1,7 @@
 """Rows of messages and covered positions, written inside a transaction that the writer has begun."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -94,6 +94,19 @@ def hash_at(conn: sqlite3.Connection, device: int, lane: int, boot: int, seq: in
         "SELECT hash FROM message WHERE device = ? AND lane = ? AND boot = ? AND seq = ?", (device, lane, boot, seq)
     ).fetchone()
     return None if found is None else bytes(found[0])
+
+
+def since(conn: sqlite3.Connection, *, from_ms: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """(device, lane, received_ms, raw) of every message received from `from_ms` on, in the order of its rows."""
+    first = None
+    for row_id, received_ms in conn.execute("SELECT id, received_ms FROM message ORDER BY id DESC"):
+        if received_ms < from_ms:
+            break
+        first = row_id
+    if first is not None:
+        yield from conn.execute(
+            "SELECT device, lane, received_ms, raw FROM message WHERE id >= ? ORDER BY id", (first,)
+        )
 
 
 def counts(conn: sqlite3.Connection) -> dict[int, int]:

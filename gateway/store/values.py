@@ -1,4 +1,4 @@
-"""Decoded readings of the last weeks, sealed under a key of each enrolment: for warming detectors and drawing curves.
+"""Decoded readings of the last weeks, sealed under a key of each enrolment: for drawing curves.
 
 A row holds what one commit brought of one device: stretches of samples in one row, everything else in another, because they are
 kept for different times; what lies around an alarm is kept until it is erased. It is derived from the record, so it is written

@@ -120,12 +120,13 @@ def test_what_began_before_a_restart_ends_after_it(tmp_path: Path, clock: Clock)
     asyncio.run(second())
 
 
-def test_without_what_was_kept_the_detectors_start_cold_and_the_gateway_starts(tmp_path: Path, clock: Clock) -> None:
+def test_when_nothing_kept_can_be_opened_the_detectors_start_cold_and_the_gateway_starts(
+    tmp_path: Path, clock: Clock
+) -> None:
     async def first() -> None:
         async with open_house(tmp_path, now_ms=clock) as house:
             await Home().live(house, clock, until_s=5)
-            sql = "UPDATE value SET sealed = zeroblob(60)"
-            await house.gateway.writer.run(lambda conn: conn.execute(sql), file=VALUES_FILE)
+            await house.gateway.writer.run(lambda conn: conn.execute("UPDATE message SET raw = zeroblob(60)"))
 
     async def second() -> None:
         async with open_house(tmp_path, now_ms=clock) as house:
@@ -153,9 +154,9 @@ def test_only_the_last_minute_and_a_half_is_seen_again(
     asyncio.run(first())
     seen: list[int] = []
     monkeypatch.setattr("gateway.detect.watch.Watch.feed", lambda _, __, received_ms: seen.append(received_ms) or [])
-    assert asyncio.run(second(WARM_S)) == 16  # eight seconds of vital signs and of samples, the first on the edge
+    assert asyncio.run(second(WARM_S)) == 8  # a message a second, the first on the edge
     seen.clear()
-    assert asyncio.run(second(WARM_S + 2)) == 12
+    assert asyncio.run(second(WARM_S + 2)) == 6
 
 
 @pytest.mark.parametrize("demo", [False, True])
