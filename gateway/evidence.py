@@ -29,7 +29,7 @@ def export(
         "enrolment": anchors.logged(conn, statement.entry(enrolled.statement)),
         "registry": anchors.logged(conn, anchors.admission(conn)),
     }
-    note = client.checkpoint()
+    note = trust.policy.kept(client.checkpoint())
     checkpoint, _ = trust.policy.check(note)
     newest = max(index for _, index in statements.values())
     if checkpoint.size <= newest:

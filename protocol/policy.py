@@ -55,10 +55,13 @@ class Policy:
             raise BadSignature("quorum_missed", "too few witnesses have signed")
         return checkpoint, tuple((name, signed[self.witnesses[name]] or 0) for name in sorted(present))
 
-    def known(self, origin: str) -> set[tuple[str, bytes]]:
-        """(name, key id) of every key whose signature `check` looks at on a checkpoint of the log `origin`."""
-        logs = [self.logs[origin]] if origin in self.logs else []
-        return {(key.name, key.key_id) for key in (*logs, *self.witnesses.values())}
+    def kept(self, whole: str) -> str:
+        """The checkpoint `whole` with those lines alone that `check` looks at; others say nothing here. Raises Malformed."""
+        note = notes.parse(whole)
+        log = self.logs.get(Checkpoint.from_text(note.text).origin)
+        known = {(key.name, key.key_id) for key in (log, *self.witnesses.values()) if key is not None}
+        lines = tuple(line for line in note.lines if (line.name, line.key_id) in known)
+        return notes.Note(text=note.text, lines=lines).whole()
 
     def _met(self, present: set[str]) -> set[str]:
         """The names that are satisfied when the witnesses `present` have signed; a group names only what is above it."""

@@ -127,10 +127,19 @@ def test_names_are_told_apart_octet_by_octet() -> None:
     assert "K" in policy.parse(text).groups
 
 
-def test_all_keys_that_may_appear_are_named() -> None:
-    found = policy.parse(GOOD).known(ORIGIN)
-    assert {name for name, _ in found} == {ORIGIN, *NAMES} and len(found) == 5
-    assert {name for name, _ in policy.parse(GOOD).known("log.example/two")} == {*NAMES}
+def test_lines_of_keys_that_nobody_named_are_left_out() -> None:
+    other = keys.SigningKey.from_seed(bytes([79]) * 32)
+    vkey = notes.NoteKey(name="log.example/two", kind=notes.SIGNATURE, key=other.public).vkey()
+    rule = policy.parse(f"log {vkey}\n{GOOD}")
+    whole = notes.parse(note(0, 2, 3))
+    more = (
+        notes.cosign(TEXT, name="w9.example", key=other, at_s=AT_S),
+        notes.cosign(TEXT, name=NAMES[1], key=other, at_s=AT_S),
+        notes.sign(TEXT, name="log.example/two", key=other),
+        notes.sign(TEXT, name=NAMES[1], key=WITNESSES[1]),
+    )
+    lines = (*more[:2], *whole.lines, *more[2:])
+    assert rule.kept(notes.Note(text=TEXT, lines=lines).whole()) == whole.whole() == rule.kept(whole.whole())
 
 
 def test_a_policy_with_more_than_the_least_that_must_be_taken_is_taken() -> None:
