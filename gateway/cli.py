@@ -61,6 +61,11 @@ def _common(command: Any) -> Any:
     return click.option("--config", "file", type=click.Path(path_type=Path), help="Settings file.")(command)
 
 
+def _identity(settings: Settings) -> keyring.Keyring:
+    """The keys, for whoever serves nothing with them."""
+    return keyring.opened(settings.state, names=None, now=datetime.datetime.now(datetime.UTC))
+
+
 def _keyring(settings: Settings) -> keyring.Keyring:
     names = tuple(
         dict.fromkeys(
@@ -138,7 +143,7 @@ def run(host: Host, /, state: Path | None, file: Path | None, **flags: object) -
 def key(host: Host, state: Path | None, file: Path | None) -> Answer:
     """The gateway's public key, made on first use."""
     settings = _settings(host, file, state=state)
-    public = _keyring(settings).key.public
+    public = _identity(settings).key.public
     return Answer(data={"key": public.x.hex(), "urn": public.urn}, text=public.x.hex())
 
 
@@ -151,7 +156,7 @@ def pair(host: Host, state: Path | None, file: Path | None, address: str | None,
     """Show a code with which one device can join, for ten minutes."""
     settings = _settings(host, file, state=state)
     told = address or settings.pair_address or f"{settings.pair_host}:{settings.pair_port}"
-    ring = _keyring(settings)
+    ring = _identity(settings)
     offer = pairing.make_offer(ring, address=told)
     now_ms = _now_ms()
     expires_ms = now_ms + wire_pairing.VALID_S * 1000

@@ -6,19 +6,22 @@ never leaves the folder. Server certificates use P-256, because some TLS stacks 
 
 import contextlib
 import datetime
+import fcntl
 import ipaddress
 import os
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from protocol.errors import ConfigError, Unavailable
+from protocol.errors import ConfigError, Malformed, Unavailable
 from protocol.keys import SigningKey
 
 FOLDER = "keys"
@@ -60,22 +63,36 @@ class Keyring:
         return context
 
 
-def opened(state: Path, *, names: tuple[str, ...], now: datetime.datetime) -> Keyring:
-    """The keys in `state`, made where they are missing. names: host names and addresses of the server certificate.
+def opened(state: Path, *, names: tuple[str, ...] | None, now: datetime.datetime) -> Keyring:
+    """The keys in `state`, made where they are missing. names: host names and addresses of the server certificate; None: it
+    is not looked at, and neither made nor changed.
 
     Raises Unavailable: keys_unreadable; ConfigError: keys_bad.
     """
     folder = state / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key = _signing_key(folder / "gateway.key")
-        ca_key, ca_pem = _authority(folder, now=now)
-        _server(folder, ca_key, names=names, now=now)
+        with _alone(folder):
+            key = _signing_key(folder / "gateway.key")
+            ca_key, ca = _authority(folder, now=now)
+            if names is not None:
+                _server(folder, ca_key, ca, names=names, now=now)
     except OSError as error:
         raise Unavailable("keys_unreadable", f"cannot use the keys in {folder}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, Malformed) as error:
         raise ConfigError("keys_bad", f"a key file in {folder} is damaged; restore the folder: {error}") from error
-    return Keyring(key=key, ca_pem=ca_pem, folder=folder, _ca_key=ca_key)
+    return Keyring(key=key, ca_pem=_pem(ca), folder=folder, _ca_key=ca_key)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time makes what is missing: two would each go on with a key of its own, and one of them is lost."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def keep(path: Path, data: bytes) -> None:
@@ -105,7 +122,7 @@ def _signing_key(path: Path) -> SigningKey:
     return SigningKey.from_pem(path.read_text())
 
 
-def _authority(folder: Path, *, now: datetime.datetime) -> tuple[ec.EllipticCurvePrivateKey, str]:
+def _authority(folder: Path, *, now: datetime.datetime) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     path, certificate = folder / "ca.key", folder / "ca.pem"
     if not path.exists():
         keep(path, _private_pem(ec.generate_private_key(ec.SECP256R1())))
@@ -117,20 +134,24 @@ def _authority(folder: Path, *, now: datetime.datetime) -> tuple[ec.EllipticCurv
         builder = builder.add_extension(_ca_usage(), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         keep(certificate, _pem(builder.sign(key, hashes.SHA256())).encode())
-    return key, certificate.read_text()
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    if found.public_key() != key.public_key():
+        raise ValueError("ca.pem is not the certificate of ca.key")
+    return key, found
 
 
 def _server(
-    folder: Path, ca_key: ec.EllipticCurvePrivateKey, *, names: tuple[str, ...], now: datetime.datetime
+    folder: Path,
+    ca_key: ec.EllipticCurvePrivateKey,
+    ca: x509.Certificate,
+    *,
+    names: tuple[str, ...],
+    now: datetime.datetime,
 ) -> None:
     path, certificate = folder / "server.key", folder / "server.pem"
     wanted = _alternatives(names)
-    if path.exists() and certificate.exists():
-        old = x509.load_pem_x509_certificate(certificate.read_bytes())
-        good_for = old.not_valid_after_utc - now
-        same = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value == wanted
-        if same and good_for > datetime.timedelta(days=SERVER_RENEW_DAYS):
-            return
+    if path.exists() and certificate.exists() and _serves(path, certificate, ca, wanted=wanted, now=now):
+        return
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _certificate("Vigil gateway", key.public_key(), days=SERVER_DAYS, now=now)
     builder = builder.issuer_name(_name("Vigil gateway CA"))
@@ -139,8 +160,29 @@ def _server(
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     builder = builder.add_extension(issuer, critical=False)
-    keep(path, _private_pem(key))
+    keep(path, _private_pem(key))  # Stop here: the certificate is of another key. The next start makes both anew.
     keep(certificate, _pem(builder.sign(ca_key, hashes.SHA256())).encode())
+
+
+def _serves(
+    path: Path,
+    certificate: Path,
+    ca: x509.Certificate,
+    *,
+    wanted: x509.SubjectAlternativeName,
+    now: datetime.datetime,
+) -> bool:
+    """Whether the server certificate is of this key, by our authority, for these names, and good for a while."""
+    try:
+        found, key = x509.load_pem_x509_certificate(certificate.read_bytes()), _private(path)
+        found.verify_directly_issued_by(ca)
+        named = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False  # nothing hangs on these two files: they can be made anew
+    left = found.not_valid_after_utc - now
+    return (
+        found.public_key() == key.public_key() and named == wanted and left > datetime.timedelta(days=SERVER_RENEW_DAYS)
+    )
 
 
 def _alternatives(names: tuple[str, ...]) -> x509.SubjectAlternativeName:
