@@ -74,6 +74,9 @@ def test_every_documented_answer_comes_and_no_other(
     def full(_: bytes) -> None:
         raise Unavailable("storage_failed", "the disk is full")
 
+    def damaged(_: object) -> None:
+        raise Unavailable("node_missing", "the database lacks a part of the tree")
+
     async def endless() -> AsyncIterator[bytes]:
         yield b""
         await asyncio.Event().wait()
@@ -101,6 +104,9 @@ def test_every_documented_answer_comes_and_no_other(
                 look("/.well-known/scitt-keys/{kid}", await client.get(f"/.well-known/scitt-keys/{kid}"))
             for tile in ("0/000.p/2", "entries/000.p/2", "0/000.p/9", "0/0"):
                 look("/tile/{path}", await client.get(f"/tile/{tile}"))
+            with monkeypatch.context() as patch:
+                patch.setattr(engine, "tile", damaged)
+                look("/tile/{path}", await client.get("/tile/0/000.p/2"))
 
     asyncio.run(everything())
     assert document.seen == document.documented()
