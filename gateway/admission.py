@@ -6,7 +6,7 @@ message is pending, and the same one again waits with it.
 
 from dataclasses import dataclass, field
 
-from gateway.positions import INTERVALS_MAX, Intervals
+from gateway.positions import DEVICE_INTERVALS_MAX, INTERVALS_MAX, Intervals
 from protocol import message, topics
 from protocol.content import Clock
 from protocol.errors import ProtocolError
@@ -87,7 +87,8 @@ class Bucket:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Member:
     """What admission knows of one enrolled device. row: its row id; covered: durable positions by (lane, boot); pending:
-    hashes of messages that wait for their commit, by position; floor: the highest boot seen durable."""
+    hashes of messages that wait for their commit, by position; floor: the highest boot seen durable; intervals: in all of
+    `covered`."""
 
     row: int
     device: str
@@ -102,6 +103,7 @@ class Member:
     covered: dict[tuple[int, int], Intervals] = field(default_factory=dict)
     pending: dict[message.Position, bytes] = field(default_factory=dict)
     floor: int = 0
+    intervals: int = 0
     last_state: tuple[int, int] = (-1, -1)
     quarantined_until_ms: int = 0
     bad_signatures: int = 0
@@ -112,7 +114,9 @@ class Member:
         found = self.covered.get((lane, boot))
         if found is None:
             found = self.covered[lane, boot] = Intervals()
+        before = len(found)
         found.add(seq)
+        self.intervals += len(found) - before
         if boot > self.floor:
             self.floor = boot
 
@@ -181,7 +185,8 @@ def admit(member: Member, *, lane: int | None, topic: str, raw: bytes, now_ms: i
     waiting = member.pending.get(position)
     intervals = member.covered.get((lane, position.boot))
     taken = waiting is not None or (intervals is not None and position.seq in intervals)
-    if not taken and intervals is not None and len(intervals) >= INTERVALS_MAX and intervals.opens_a_hole(position.seq):
+    full = member.intervals >= DEVICE_INTERVALS_MAX or (intervals is not None and len(intervals) >= INTERVALS_MAX)
+    if full and not taken and lane == topics.DATA and (intervals is None or intervals.opens_a_hole(position.seq)):
         raise Refusal("positions_scattered", "this device leaves too many holes")
     return Entrant(member=member, message=seen, hash=digest, taken=taken, again=waiting == digest, excess=excess)
 

@@ -77,6 +77,7 @@ class Directory:
             alarms=Bucket(rate_per_s=self._alarm_rate[0], burst=self._alarm_rate[1]),
         )
         member.covered = {place: Intervals(ranges) for place, ranges in covered.items()}
+        member.intervals = sum(map(len, member.covered.values()))
         member.floor = max((boot for _, boot in covered), default=0)
         return member
 

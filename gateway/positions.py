@@ -8,9 +8,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 Range = tuple[int, int]
-INTERVALS_MAX = 4096
-"""Intervals of one lane and boot. A device that leaves more holes than this is misbehaving: the gateway refuses positions
-that would open another hole, with `positions_scattered`."""
+INTERVALS_MAX = 4096  # of readings of one boot
+DEVICE_INTERVALS_MAX = 1 << 17  # of one device, over all its boots: about 15 MB of memory
+"""A device that leaves more holes than this, or starts anew so often, is misbehaving: the gateway refuses readings at positions
+that would open another interval, with `positions_scattered`. Alarms are never refused for it: their bucket keeps them few."""
 
 
 class Intervals:

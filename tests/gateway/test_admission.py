@@ -20,7 +20,7 @@ from gateway.admission import (
     clock_flag,
     counted,
 )
-from gateway.positions import INTERVALS_MAX, Intervals
+from gateway.positions import DEVICE_INTERVALS_MAX, INTERVALS_MAX, Intervals
 from protocol import cbor, content, keys, message, topics
 from tests.support.hub import Hub
 from tests.support.sealed import NOW_MS, Sender, alarm, clock, forged, heartbeat, reading
@@ -313,6 +313,31 @@ def test_a_spool_of_a_week_is_welcome_after_newer_messages_and_in_any_order() ->
     hub.pass_ms()
     assert hub.member(ADA).covered[topics.DATA, 3].ranges() == [(0, 99)]
     assert hub.counts == {} and hub.flags == {}
+
+
+def test_a_device_that_starts_anew_without_end_fills_no_memory() -> None:
+    hub = Hub(ADA, burst=1e9)
+    member = hub.member(ADA)
+    for boot in range(1, 4):
+        for seq in (0, 2, 3, 1, 9):
+            assert hub.settled(ADA, ADA.seal(reading(), seq, boot=boot)) == 0
+    assert member.intervals == sum(map(len, member.covered.values())) == 6
+    member.intervals = DEVICE_INTERVALS_MAX
+    assert hub.settled(ADA, ADA.seal(reading(), boot=4)) == 0x99
+    assert hub.settled(ADA, ADA.seal(reading(), 5, boot=1)) == 0x99
+    assert hub.counts == {"positions_scattered": 2}
+    assert hub.settled(ADA, ADA.seal(reading(), 4, boot=1)) == 0, "it goes on where it was"
+    assert hub.settled(ADA, ADA.seal(alarm(), boot=4), lane=topics.ALARM) == 0
+
+
+def test_a_button_that_bounces_for_hours_shuts_out_no_later_alarm() -> None:
+    hub = Hub(ADA)
+    member = hub.member(ADA)
+    member.covered[topics.ALARM, 1] = Intervals(
+        (2 * n, 2 * n) for n in range(INTERVALS_MAX)
+    )  # every second was coalesced
+    member.intervals = DEVICE_INTERVALS_MAX
+    assert hub.settled(ADA, ADA.seal(alarm(kind="fall"), 1 << 40), lane=topics.ALARM) == 0
 
 
 def test_alg_minus_19_is_accepted_as_minus_8_is() -> None:

@@ -57,7 +57,7 @@ def test_a_directory_begins_with_what_is_on_the_disk(stores: Stores) -> None:
         (topics.DATA, 2): [(0, 9), (20, 29)],
         (topics.ALARM, 7): [(0, 0)],
     }
-    assert (ada.floor, bo.floor, bo.covered) == (7, 0, {})
+    assert (ada.floor, bo.floor, bo.covered) == (7, 0, {}) and (ada.intervals, bo.intervals) == (3, 0)
     assert (ada.kid, ada.lk, ada.state) == (ADA.key.public.kid, ADA.lk, "active")
     assert stores.directory.lanes == {who.up(lane): lane for who in (ADA, BO) for lane in (0, 1, 2)}
 
