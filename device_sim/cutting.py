@@ -7,7 +7,7 @@ from device_sim.sources import DeviceAlarm, Sample
 from protocol import content, message, topics
 from protocol.content import Alarm, Clock, Data
 from protocol.senml import VITALS_MAX, Vital
-from protocol.waves import Wave
+from protocol.waves import FRAMES_MAX, Wave
 
 AROUND = 260  # bytes of a message around its content: headers, commitment, tag, signature
 CONTENT_MAX = message.SIZE_MAX[topics.DATA] - AROUND
@@ -28,7 +28,7 @@ def _fitting(vitals: Sequence[Vital], waves: Sequence[Wave], *, clock: Clock, si
         return
     data = _data(vitals, waves, clock=clock, simulated=simulated)
     streams = [wave.stream for wave in waves]
-    if len(set(streams)) == len(streams) and len(content.encode(data)) <= CONTENT_MAX:
+    if len(set(streams)) == len(streams) and _fits(data):
         yield data
         return
     if len(waves) > 1:
@@ -38,6 +38,11 @@ def _fitting(vitals: Sequence[Vital], waves: Sequence[Wave], *, clock: Clock, si
         first, second = _halves(waves[0])
     yield from _fitting(vitals, first, clock=clock, simulated=simulated)
     yield from _fitting((), second, clock=clock, simulated=simulated)
+
+
+def _fits(data: Data) -> bool:
+    short = all(wave.n <= FRAMES_MAX for wave in data.waves)
+    return short and len(content.encode(data)) <= CONTENT_MAX
 
 
 def _halves(wave: Wave) -> tuple[tuple[Wave, ...], tuple[Wave, ...]]:

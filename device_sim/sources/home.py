@@ -60,6 +60,10 @@ class HomeOptions:
         except ValueError as error:
             raise ConfigError("source_option", f"a number is wrong in {text!r}: {error}") from error
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.pvc <= 1 and 0 <= self.pac <= 1):
+            raise ConfigError("source_option", f"pvc and pac are shares from 0 to 1, not {self.pvc} and {self.pac}")
+
 
 class _Track:
     """Samples made and not yet read. period_ms: between frames; first: the number of the first frame kept."""

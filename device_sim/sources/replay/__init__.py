@@ -14,6 +14,7 @@ from protocol.errors import ConfigError
 from protocol.waves import Wave
 
 OPTIONS = ("unit", "site")
+SECONDS_MAX = 1e9  # of a recording; about thirty years
 NAMES_SHOWN = 5  # an error names so many of the recordings it found
 
 
@@ -72,6 +73,9 @@ def replay_inventory(path: Path) -> tuple[tuple[Path, str], ...]:
 
 def open_replay(text: str, *, start_ms: int, extract: Extract) -> Replay:
     """The recording that `PATH[?unit=g][&site=wrist]` names. Raises ConfigError."""
+    for name, seconds in (("--from-s", extract.from_s), ("--until-s", extract.until_s)):
+        if seconds is not None and not 0 <= seconds < SECONDS_MAX:
+            raise ConfigError("source_option", f"{name} is a number of seconds of the recording, not {seconds}")
     place, _, query = text.partition("?")
     options = dict(parse_qsl(query))
     for key in options:

@@ -7,12 +7,13 @@ Vargas-Bonilla, Sensors 17(1):198, 2017), of which the accelerometer is played; 
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from device_sim.sources.replay.strip import Channel, Counts, Strip, strips_of
+from device_sim.sources.replay.strip import Channel, Counts, Strip, bounded, strips_of
 from protocol.errors import ConfigError
 
 BELT_CHANNELS = 6
@@ -20,6 +21,7 @@ BELT_RATE_MHZ = 200_000
 BELT_SCALE_G = 32 / 2**13  # the ADXL345: +-16 g in 13 bits
 HAND_RATE_HZ = 300.0
 HAND_GAIN = 1000.0
+_DAMAGED = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 def records(file: Path) -> list[str]:
@@ -37,12 +39,18 @@ def records(file: Path) -> list[str]:
 def load(file: Path, record: str) -> tuple[Strip, ...]:
     """The streams of one recording. Raises ConfigError."""
     try:
+        with zipfile.ZipFile(file) as members:
+            bounded(file, sum(member.file_size for member in members.infolist() if _needed(member.filename, record)))
         with np.load(file, allow_pickle=False) as archive:
             if record in archive.files:
                 return _trial(file, _undelta(archive[record]))
             return _ecg(archive)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise ConfigError("replay_format", f"{file} does not hold {record} as expected: {error}") from error
+
+
+def _needed(member: str, record: str) -> bool:
+    return member in {f"{record}.npy", "d.npy"}
 
 
 def _undelta(differences: Any) -> Counts:

@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import ConfigError
-from protocol.waves import CHANNELS_MAX, PLACE_MAX
+from protocol.waves import CHANNELS_MAX, PLACE_MAX, RATE_MAX_MHZ
 
 Counts = npt.NDArray[np.int16]
+SCALE_MAX = 1e6  # of a unit in a count, as on the wire
+BYTES_MAX = 1 << 30  # a larger recording is refused: it is read as a whole, and two days of ECG are a tenth of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +27,12 @@ class Strip:
     counts: Counts
 
     def __post_init__(self) -> None:
-        if self.rate_mhz < 1 or not (math.isfinite(self.scale) and self.scale > 0):
+        if not 1 <= self.rate_mhz <= RATE_MAX_MHZ or not 0 < self.scale < SCALE_MAX:
             raise ConfigError("replay_damaged", f"a rate of {self.rate_mhz} mHz or a scale of {self.scale} cannot be")
+        if not 0 < len(self.place) <= PLACE_MAX:
+            raise ConfigError(
+                "source_option", f"a lead or site has 1 to {PLACE_MAX} characters, not {self.place[:99]!r}"
+            )
 
     @property
     def frames(self) -> int:
@@ -57,6 +64,19 @@ class Channel:
     counts: Counts
 
 
+def bounded(file: Path, size: int) -> None:
+    """Raises ConfigError: replay_large, when a recording of `size` bytes is too large to be read."""
+    if size > BYTES_MAX:
+        raise ConfigError("replay_large", f"{file} has {size} bytes to read; at most {BYTES_MAX} can be played: cut it")
+
+
+def rate_mhz(rate_hz: float) -> int:
+    """Frames in 1,000 s. Raises ConfigError: replay_damaged."""
+    if not 0 < rate_hz < float("inf"):
+        raise ConfigError("replay_damaged", f"a rate of {rate_hz} Hz cannot be")
+    return round(rate_hz * 1000)
+
+
 MILLIVOLTS = {"mv": 1.0, "uv": 0.001, "v": 1000.0}
 PULSES = frozenset({"PLETH", "PPG", "SPO2 PLETH"})
 NOT_HEARTS = PULSES | {"RESP", "ABP", "ART", "CVP", "PAP", "ICP", "NBP", "EMG", "EOG", "EEG"}
@@ -78,8 +98,8 @@ def strips_of(channels: list[Channel], *, rate_hz: float) -> tuple[Strip, ...]:
             strip = Strip(
                 stream=stream,
                 place=",".join(one.name.replace(",", " ") for one in chosen),
-                rate_mhz=round(rate_hz * 1000),
-                scale=unit / chosen[0].gain,
+                rate_mhz=rate_mhz(rate_hz),
+                scale=unit / chosen[0].gain if chosen[0].gain else math.inf,
                 counts=np.ascontiguousarray(np.stack([one.counts for one in chosen], axis=1), dtype="<i2"),
             )
             found.append(strip)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from device_sim.sources.replay.strip import Strip
+from device_sim.sources.replay.strip import Strip, rate_mhz
 from protocol.errors import ConfigError
 
 SCALE_G = 1 / 1024  # rows are rounded to this, well below what such sensors resolve; +-32 g, beyond it they saturate
 STANDARD_GRAVITY = 9.80665  # m/s^2 in a g
 UNITS = ("g", "m/s2")
 ROWS_MAX = 10_000_000  # about a day at 100 Hz: a longer table is refused
+NUMBER_MAX = 1e15  # milliseconds of Unix time and all that a sensor gives lie far below; NaN does not
 _METRES = re.compile(r"m\s*/\s*s\s*(\^|\*\*)?\s*(2|²)|ms-2", re.IGNORECASE)
 
 
@@ -46,7 +47,7 @@ def load(file: Path, *, unit: str | None, site: str | None) -> tuple[Strip, ...]
     strip = Strip(
         stream="motion",
         place=site or ("wrist" if wrist else "body"),
-        rate_mhz=round((len(table) - 1) / span * 1000),
+        rate_mhz=rate_mhz((len(table) - 1) / span),
         scale=SCALE_G,
         counts=counts,
     )
@@ -60,7 +61,9 @@ def _read(file: Path) -> tuple[list[str], list[list[float]]]:
         with file.open(newline="", encoding="utf-8") as lines:
             for number, row in enumerate(csv.reader(lines), start=1):
                 values = _numbers(row)
-                if values is not None and len(values) == 4 and len(rows) < ROWS_MAX:
+                if len(rows) >= ROWS_MAX:
+                    raise ConfigError("replay_large", f"{file} has more than {ROWS_MAX} rows: cut it")
+                if values is not None and len(values) == 4:
                     rows.append(values)
                 elif number == 1:
                     header = [name.strip().lower() for name in row]
@@ -74,12 +77,12 @@ def _read(file: Path) -> tuple[list[str], list[list[float]]]:
 
 
 def _numbers(row: list[str]) -> list[float] | None:
-    """The row as finite numbers; None when one is not."""
+    """The row as numbers within bounds; None when one is not."""
     try:
         values = [float(field) for field in row]
     except ValueError:
         return None
-    return values if all(abs(value) < float("inf") for value in values) else None
+    return values if all(abs(value) < NUMBER_MAX for value in values) else None
 
 
 def _unit(

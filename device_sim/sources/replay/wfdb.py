@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from device_sim.sources.replay.strip import Channel, Counts, Strip, strips_of
+from device_sim.sources.replay.strip import Channel, Counts, Strip, bounded, strips_of
 from protocol.errors import ConfigError
 
 RATE_DEFAULT_HZ = 250.0  # header(5): where the record line gives none
@@ -54,7 +54,7 @@ def read_header(text: str) -> Header:
         signals = int(count)
         rate_hz = float(re.split(r"[/(]", rest[0])[0]) if rest else RATE_DEFAULT_HZ
         frames = int(rest[1]) if len(rest) > 1 else 0
-        if "/" in name or not 0 < signals <= SIGNALS_MAX or len(lines) <= signals:
+        if frames < 0 or "/" in name or not 0 < signals <= SIGNALS_MAX or len(lines) <= signals:
             raise ConfigError("replay_format", f"record {name}: segments, or no or too many signals, cannot be played")
         return Header(
             record=name, rate_hz=rate_hz, frames=frames, signals=tuple(_signal(line) for line in lines[1 : signals + 1])
@@ -118,6 +118,7 @@ def load(path: Path) -> tuple[Strip, ...]:
         if len({(signal.format, signal.offset) for signal in group}) > 1 or Path(file).name != file:
             raise ConfigError("replay_format", f"{path}: the signals of {file} do not share one format")
         try:
+            bounded(path.parent / file, (path.parent / file).stat().st_size)
             data = (path.parent / file).read_bytes()[group[0].offset :]
         except OSError as error:
             raise ConfigError("replay_missing", f"{path} names {file}: {error.strerror}") from error
@@ -135,6 +136,7 @@ def load(path: Path) -> tuple[Strip, ...]:
 
 def _header(path: Path) -> Header:
     try:
+        bounded(path, path.stat().st_size)
         return read_header(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise ConfigError("replay_missing", f"cannot read {path}: {error.strerror}") from error
