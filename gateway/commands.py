@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.alerts.book import REMEMBERED_MAX, Book, Changes, Notice
+from gateway.alerts.book import REMEMBERED_MAX, Book, Changes, Notice, merged
 from gateway.alerts.escalation import Policy
 from gateway.store import alerts, devices, values
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE, Writer
@@ -23,6 +23,7 @@ from protocol.errors import ConfigError, Unavailable, VigilError
 LOCK_FILE = "gateway.lock"
 ANSWER_S = 10.0  # how long a command waits for the running gateway
 LOOK_EVERY_S = 0.05
+ERASURE = "erasure"  # who resolves the alerts of an enrolment that is erased
 SCRUBBED = (KEYS_FILE, VALUES_FILE)  # their journals are emptied after an erasure
 
 
@@ -96,7 +97,6 @@ def do(writer: Writer, asked: Asked, *, now_ms: int) -> None:
             writer.submit(step[1], file=step[0]).result()
         for file in SCRUBBED:
             writer.scrub(file).result()
-        return
     if asked.kind == "test":
         writer.submit(lambda conn: alerts.write(conn, test_notices(asked.argument, now_ms=now_ms))).result()
         return
@@ -109,7 +109,10 @@ def do(writer: Writer, asked: Asked, *, now_ms: int) -> None:
 
 
 def answer(book: Book, asked: Asked, *, now_ms: int) -> Changes:
-    """What a person's answer changes in the book."""
+    """What a person's answer changes in the book. When an enrolment is erased nobody waits for its device any more."""
+    if asked.kind == "erase":
+        found = [alert.id for alert in book.open() if alert.device == asked.argument]
+        return merged(book.resolve(name, by=ERASURE, now_ms=now_ms) for name in found)
     if asked.kind == "acknowledge":
         return book.acknowledge(asked.argument, by=asked.by, now_ms=now_ms)
     return book.resolve(asked.argument, by=asked.by, now_ms=now_ms)

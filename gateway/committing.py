@@ -25,7 +25,7 @@ from protocol.errors import VigilError
 from protocol.keys import SigningKey
 
 RETRY_AFTER_S = 1.0  # between tries of a commit that fails
-STALLED_AFTER_S = 3.0  # a commit that takes longer: a disk that hangs says nothing
+STALLED_AFTER_S = 5.0  # a commit that takes longer: a disk that hangs says nothing
 LANE_NAMES = topics.LANE_NAMES
 
 log = logging.getLogger(__name__)

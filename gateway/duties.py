@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.5
 AGAIN_S = 1.0  # after storage or a peer failed a duty
+SAID_AGAIN_S = 600.0  # a failure that lasts is in the log so often
 PRUNE_EVERY_S = 600.0
 HOUR_MS = 3_600_000
 ERASE_GOOD_FOR_MS = 60_000  # a command that is older is made again
@@ -174,7 +175,7 @@ class Duties:
         try:
             if asked.kind == "erase":
                 await self._erase(asked.argument)
-            elif asked.kind == "test":
+            if asked.kind == "test":
                 await gateway.desk.commit(commands.test_notices(asked.argument, now_ms=self._now_ms()))
             else:
                 await gateway.desk.commit(commands.answer(gateway.ward.book, asked, now_ms=self._now_ms()))
@@ -281,10 +282,14 @@ class Duties:
 
 
 async def _forever(name: str, job: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Run a duty; when storage or a peer fails it, run it again a little later."""
+    """Run a duty; when storage or a peer fails it, run it again a little later. The same failure is told now and then."""
+    said, again_s = "", 0.0
     while True:
         try:
             await job()
         except (Unavailable, sqlite3.Error) as error:
-            log.error("%s: %s", name, error)
+            now_s = asyncio.get_running_loop().time()
+            if str(error) != said or now_s >= again_s:
+                log.error("%s: %s", name, error)
+                said, again_s = str(error), now_s + SAID_AGAIN_S
             await asyncio.sleep(AGAIN_S)

@@ -198,6 +198,29 @@ def test_a_duty_that_storage_fails_goes_on(
     asyncio.run(live())
 
 
+def test_a_failure_that_lasts_is_told_now_and_then_and_another_one_at_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "AGAIN_S", 0.0)
+    errors = [Unavailable("store_failing", "one")] * 20 + [Unavailable("store_failing", "two")] * 20
+
+    async def job() -> None:
+        if errors:
+            raise errors.pop(0)
+        await asyncio.Event().wait()
+
+    async def live() -> None:
+        task = asyncio.create_task(duties._forever("a duty", job))
+        await until(lambda: not errors)
+        task.cancel()
+
+    asyncio.run(live())
+    assert [record.getMessage() for record in caplog.records] == [
+        "a duty: store_failing: one",
+        "a duty: store_failing: two",
+    ]
+
+
 # -- requests of people ----------------------------------------------------------------------------------------------
 
 

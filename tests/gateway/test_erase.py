@@ -329,3 +329,20 @@ def test_nobody_but_the_owner_reads_any_file_of_the_gateway(tmp_path: Path) -> N
             assert set(modes.values()) == {0}
 
     asyncio.run(live())
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["stopped", "running"])
+def test_nobody_is_called_any_more_for_a_home_that_was_erased(hub: Path, running: bool) -> None:
+    async def live() -> None:
+        with commands.sole(hub):
+            async with open_house(hub, duties=True) as house:
+                await asyncio.to_thread(erase, hub)
+                assert [alert.device for alert in house.gateway.ward.book.open()] == [BO.device]
+
+    if running:
+        asyncio.run(live())
+    else:
+        erase(hub)
+    found = rows(hub / RECORD_FILE, "SELECT device, state FROM alert ORDER BY state")
+    assert found == [(BO.device, "raised"), (ADA.device, "resolved")]
+    assert rows(hub / RECORD_FILE, "SELECT by FROM alert_event WHERE event = 'resolve'") == [(commands.ERASURE,)]
