@@ -319,6 +319,23 @@ def test_too_many_at_once_are_sent_away_and_may_come_back(
     assert metrics.registry.get_sample_value("vigil_ledger_refusals_total", {"code": "too_many"}) == 3
 
 
+def test_many_clients_at_once_get_one_entry_for_each_statement(web: Web, tmp_path: Path, admitted: bytes) -> None:
+    raws = [ledgers.anchor(n) for n in range(12)] * 8
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=web.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://log.example") as client:
+            return await asyncio.gather(*(client.post("/entries", content=raw, headers=COSE) for raw in raws))
+
+    key, found = ledgers.log_key(tmp_path), {}
+    for raw, answer in zip(raws, asyncio.run(crowd()), strict=True):
+        proof = receipt.check(answer.content, entry=statement.entry(raw), key=key, thumbprint=key.thumbprint)
+        assert answer.headers["location"] == f"/entries/1.{proof.index}"
+        found.setdefault((raw, proof.index), []).append(answer.status_code)
+    assert sorted(index for _, index in found) == list(range(2, 14))
+    assert all(sorted(statuses) == [*[200] * 7, 201] for statuses in found.values())
+
+
 def test_a_body_that_drips_is_left(engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BODY_WITHIN_S", 0.05)
 
