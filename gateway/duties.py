@@ -14,8 +14,8 @@ from gateway.admission import Member
 from gateway.alerts.sender import Channel, Sender
 from gateway.alerts.webhook import Webhook
 from gateway.detect.finding import finding
-from gateway.store import alerts, anchors, devices, values
-from gateway.store.writer import KEYS_FILE, VALUES_FILE
+from gateway.store import alerts, anchors, devices, schema, values
+from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE
 from gateway.submit import Submitter
 from ledger.client import AsyncClient
 from protocol import command, topics
@@ -134,13 +134,18 @@ class Duties:
 
     async def _batch(self) -> None:
         gateway, now_ms = self._gateway, self._now_ms()
-        await gateway.writer.run(
-            lambda conn: anchors.anchor(conn, gateway.keyring.key, begun_ms=self._begun_ms, now_ms=now_ms)
-        )
+        batch = await asyncio.to_thread(self._prepared, now_ms)
+        await gateway.writer.run(lambda conn: anchors.keep(conn, batch, now_ms=now_ms))
         gateway.metrics.anchors.inc()
         self._backlog = await gateway.writer.run(anchors.backlog)
         oldest = self._backlog[1]
         self._technical("ledger_behind", oldest is not None and now_ms - oldest > LEDGER_BEHIND_MS)
+
+    def _prepared(self, now_ms: int) -> anchors.Batch:
+        """In a thread, on a connection of its own."""
+        gateway = self._gateway
+        with contextlib.closing(schema.reader(gateway.settings.state / RECORD_FILE)) as conn:
+            return anchors.prepare(conn, gateway.keyring.key, begun_ms=self._begun_ms, now_ms=now_ms)
 
     async def _prune(self) -> None:
         while True:

@@ -22,6 +22,16 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A new batch and the rows in it. first, last: row ids; first is above last when there are none."""
+
+    made: Made
+    first: int
+    last: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A message's place in its batch. batch: everything in it, in order."""
 
@@ -37,8 +47,9 @@ class Place:
     statement: bytes
 
 
-def anchor(conn: sqlite3.Connection, key: SigningKey, *, begun_ms: int, now_ms: int) -> Made:
-    """Make the next batch of everything that is in none, and queue its statement, in the caller's transaction."""
+def prepare(conn: sqlite3.Connection, key: SigningKey, *, begun_ms: int, now_ms: int) -> Batch:
+    """The next batch, of everything that is in none. It only reads, and may take long: not in the writer's thread, where
+    an alarm's commit would wait for it. Rows that become durable meanwhile have higher ids and are the next batch's."""
     last = conn.execute("SELECT n, last, document FROM anchor ORDER BY n DESC LIMIT 1").fetchone()
     after = 0 if last is None else last[1]
     rows = conn.execute(
@@ -46,16 +57,26 @@ def anchor(conn: sqlite3.Connection, key: SigningKey, *, begun_ms: int, now_ms: 
         " WHERE m.id > ? ORDER BY m.id",
         (after,),
     ).fetchall()
-    batch = [Stored(topic=topics.up(row[1], row[2]), received_ms=row[3], digest=row[4]) for row in rows]
-    made = make(key, batch, last=None if last is None else last[2], begun_ms=begun_ms, now_ms=now_ms)
+    stored = [Stored(topic=topics.up(row[1], row[2]), received_ms=row[3], digest=row[4]) for row in rows]
+    return Batch(
+        made=make(key, stored, last=None if last is None else last[2], begun_ms=begun_ms, now_ms=now_ms),
+        first=rows[0][0] if rows else after + 1,
+        last=rows[-1][0] if rows else after,
+        size=len(rows),
+    )
+
+
+def keep(conn: sqlite3.Connection, batch: Batch, *, now_ms: int) -> None:
+    """Write a batch and queue its statement, in the caller's transaction. Two of one number are refused by the table."""
+    made = batch.made
     digest = statement.entry(made.statement)
     conn.execute(
         "INSERT INTO anchor (n, first, last, size, from_ms, to_ms, document, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             made.anchor.n,
-            rows[0][0] if rows else after + 1,
-            rows[-1][0] if rows else after,
-            len(batch),
+            batch.first,
+            batch.last,
+            batch.size,
             made.anchor.from_ms,
             made.anchor.to_ms,
             made.document,
@@ -63,7 +84,6 @@ def anchor(conn: sqlite3.Connection, key: SigningKey, *, begun_ms: int, now_ms: 
         ),
     )
     queue(conn, "anchor", made.statement, now_ms=now_ms)
-    return made
 
 
 def queue(conn: sqlite3.Connection, kind: str, raw: bytes, *, now_ms: int) -> None:

@@ -142,7 +142,7 @@ owner, name, when = {
     "before the page": (Committing, "_show", "before"),
     "before the readings for curves": (Committing, "_keep_values", "before"),
     "with the readings for curves written": (values, "keep", "after"),
-    "with the batch written": (anchors, "anchor", "after"),
+    "with the batch written": (anchors, "keep", "after"),
     "after the batch": (anchors, "backlog", "before"),
 }[point]
 setattr(owner, name, die if when == "before" else after(getattr(owner, name)))

@@ -145,6 +145,35 @@ def test_a_batch_is_made_on_schedule_also_when_nothing_came(tmp_path: Path, cloc
     asyncio.run(live())
 
 
+def test_no_commit_waits_for_a_batch_that_is_being_made_and_what_comes_meanwhile_is_in_the_next(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, held, make = threading.Event(), threading.Event(), anchors.make
+
+    def slow(*given: object, **named: object) -> object:
+        begun.set()
+        assert held.wait(10)
+        return make(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(anchors, "make", slow)
+
+    async def live() -> None:
+        async with open_house(tmp_path, now_ms=clock) as house:
+            await pressed(house)
+            batch = asyncio.create_task(house.gateway.duties._batch())
+            try:
+                await until(begun.is_set)
+                await pressed(house, 1)
+                assert house.record("SELECT COUNT(*) FROM anchor") == [(0,)]
+            finally:
+                held.set()
+            await batch
+            await house.gateway.duties._batch()
+            assert house.record("SELECT n, first, last, size FROM anchor ORDER BY n") == [(0, 1, 1, 1), (1, 2, 2, 1)]
+
+    asyncio.run(live())
+
+
 def test_a_batch_that_cannot_be_written_is_made_later(tmp_path: Path, clock: Clock) -> None:
     async def live() -> None:
         async with open_house(tmp_path) as house:

@@ -83,7 +83,8 @@ def stored(seq: int) -> Row:
 
 
 def anchored(conn: sqlite3.Connection) -> None:
-    anchors.anchor(conn, chain.GATEWAY, begun_ms=chain.NOW_MS, now_ms=chain.NOW_MS + 1000)
+    batch = anchors.prepare(conn, chain.GATEWAY, begun_ms=chain.NOW_MS, now_ms=chain.NOW_MS + 1000)
+    anchors.keep(conn, batch, now_ms=chain.NOW_MS + 1000)
 
 
 def logged(conn: sqlite3.Connection, engine: Engine, folder: Path) -> None:
