@@ -116,6 +116,10 @@ def check_address(address: object) -> None:
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
         raise Malformed("address_bad", "an address is host:port")
+    try:
+        host.encode("idna")  # as a look-up does, which fails then and there on a name that cannot be
+    except UnicodeError as error:
+        raise Malformed("address_bad", f"{host[:99]!r} cannot be the name of a host") from error
 
 
 @contextlib.contextmanager

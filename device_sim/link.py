@@ -23,6 +23,9 @@ from protocol.errors import ConfigError
 KEEP_ALIVE_S = 15
 CONNECT_WITHIN_S = 10.0
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 60.0
+STEADY_S = (
+    30.0  # a connection that lasted less long is one more failure: a gateway that lets in and drops is not hammered
+)
 ALARM_BACKOFF_MIN_S, ALARM_BACKOFF_MAX_S = 0.2, 2.0  # while an alarm waits
 OUTGOING_MAX = (
     64  # messages in the client's hands, three windows: a gateway that acknowledges nothing gets no more copies
@@ -105,17 +108,19 @@ class Connection:
 
     async def run(self) -> None:
         """Connect, again and again, until cancelled."""
-        failures = 0
+        failures, now_s = 0, asyncio.get_running_loop().time
         while True:
+            up_s = None
             try:
                 async with self._connected() as client:
-                    failures = 0
+                    up_s = now_s()
                     async for received in client.messages:
                         if isinstance(received.payload, bytes):
                             await self._heard(str(received.topic), received.payload)
             except (aiomqtt.MqttError, OSError, TimeoutError) as error:
                 log.info("the %s connection was lost: %s", self._kind, error)
-            failures += 1
+            steady = up_s is not None and now_s() - up_s >= STEADY_S
+            failures = 1 if steady else failures + 1
             await self.rest(pause_s(failures, alarm_waits=self._alarm_waits(), rng=self._rng))
 
     def hurry(self) -> None:

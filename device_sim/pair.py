@@ -17,6 +17,7 @@ TIMEOUT_S = 15.0
 def pair(state: Path, key: SigningKey, text: str) -> Enrolment:
     """Join the gateway that showed `text`. Raises Malformed: offer_shape, address_bad; BadSignature; Unavailable: pair_*."""
     offer = pairing.Offer.from_text(text)
+    enrolment.check_address(offer.address)
     secret = os.urandom(32)
     own = x25519_public(secret)
     request = pairing.request(offer=offer, device_key=key, x25519_public=own, nonce=os.urandom(pairing.NONCE_SIZE))

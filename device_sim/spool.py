@@ -138,7 +138,9 @@ class Spool:
             self._set(f"seq_{old.lane}", seq + 1)
             return entry
 
-        return self._transact(job)
+        entry = self._transact(job)
+        self._bytes += len(entry.raw) - len(old.raw)
+        return entry
 
     def all(self) -> list[Entry]:
         """Every kept message, in the order in which they were sealed."""

@@ -10,18 +10,34 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import tomllib
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deploy.demo.supervise import Crew, Line, environment
 from device_sim import enrolment, link
 from device_sim.spool import Spool
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN = ("cryptography", "sqlite_utils", "starlette", "numpy", "gateway", "ledger", "uvicorn")
+FORBIDDEN = (
+    "cryptography",
+    "sqlite_utils",
+    "starlette",
+    "numpy",
+    "httpx",
+    "mqtt5",
+    "prometheus_client",
+    "rich",
+    "gateway",
+    "ledger",
+    "uvicorn",
+)
 GRACE_S = 20.0
 
 
@@ -228,9 +244,15 @@ def test_a_second_device_on_the_same_folder_is_refused(enrolled: Path) -> None:
     assert "state_in_use" in shown.stderr
 
 
-def test_a_running_device_imports_nothing_of_the_gateways(enrolled: Path) -> None:
+def imported(state: Path, *, without: Iterable[str] = ()) -> set[str]:
+    """The top-level modules that are loaded at the end of a run. without: modules that cannot be imported."""
     probe = (
-        "import sys, vigil\n"
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in sys.argv[2].split(','): raise ModuleNotFoundError(name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import vigil\n"
         "try: vigil.main(['device', 'run', '--state', sys.argv[1], '--source', 'simulated:seed=1', '--for', '1',"
         " '--speed', '10', '--json'])\n"
         "except SystemExit: pass\n"
@@ -238,13 +260,58 @@ def test_a_running_device_imports_nothing_of_the_gateways(enrolled: Path) -> Non
     )
     env = ENV | {"VIGIL_DEVICE_DRAIN_S": "0"}
     shown = subprocess.run(
-        [sys.executable, "-c", probe, str(enrolled)], capture_output=True, text=True, check=True, timeout=60, env=env
+        [sys.executable, "-c", probe, str(state), ",".join(without)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=env,
     )
-    *told, imported = shown.stdout.splitlines()
+    *told, loaded = shown.stdout.splitlines()
     assert json.loads(told[-1])["event"] == "finished"
     assert int(json.loads(told[-1])["sent"]) == 10
-    assert {"aiomqtt", "device_sim"} <= set(imported.split())
-    assert set(FORBIDDEN).isdisjoint(imported.split())
+    return set(loaded.split())
+
+
+def needed(extra: str) -> set[str]:
+    """The distributions that `pip install vigil[extra]` brings, by their normal names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    waiting = [*project["dependencies"], *project["optional-dependencies"][extra]]
+    found: set[str] = set()
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        name = canonicalize_name(requirement.name)
+        if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            found.add(name)
+            waiting += metadata.requires(name) or []
+    return found
+
+
+def test_a_running_device_imports_nothing_of_the_gateways(enrolled: Path) -> None:
+    loaded = imported(enrolled)
+    assert {"aiomqtt", "device_sim"} <= loaded
+    assert set(FORBIDDEN).isdisjoint(loaded)
+
+
+def test_a_device_runs_where_nothing_but_its_extra_is_installed(enrolled: Path) -> None:
+    """Everything else that is installed here is made impossible to import."""
+    brought = needed("device")
+    others = {
+        module
+        for module, makers in metadata.packages_distributions().items()
+        if not {canonicalize_name(maker) for maker in makers} & (brought | {"vigil", "setuptools"})
+    }
+    assert {"numpy", "starlette", "httpx", "cryptography"} <= others
+    loaded = imported(enrolled, without=others)
+    assert {"aiomqtt", "paho", "nacl", "cbor2", "click"} <= loaded
+    assert not loaded & others
+
+
+def test_what_a_device_installs_is_small_and_holds_nothing_of_the_gateways() -> None:
+    brought = needed("device")
+    assert not brought & {"numpy", "cryptography", "sqlite-utils", "starlette", "uvicorn", "httpx", "rich"}
+    files = [file for name in brought for file in metadata.files(name) or []]
+    assert sum(Path(str(file.locate())).stat().st_size for file in files if file.locate().exists()) < 40_000_000
 
 
 def test_status_shows_what_waits(enrolled: Path) -> None:

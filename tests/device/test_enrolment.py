@@ -1,5 +1,6 @@
 """The device's folder: private, whole or absent, erased for good; and pairing over HTTPS."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -190,11 +191,27 @@ def test_an_answer_by_another_gateway_enrols_nothing(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_answer_without_an_address_enrols_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pair, "_post", lambda _, body: gateway_answer(body, mqtt=""))
+@pytest.mark.parametrize(
+    "address", ["", "host", ":1", "host:0", "host:70000", "host:1x", "a..b:1", f"{'x' * 64}:1", "host:\u0661"]
+)
+def test_an_answer_without_a_usable_address_enrols_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(pair, "_post", lambda _, body: gateway_answer(body, mqtt=address))
     with pytest.raises(Malformed, match="address_bad"):
         pair.pair(tmp_path, devices.KEY, OFFER.text())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8883", "[::1]:8883", "gateway.example:1", "gateway:65535"])
+def test_an_address_of_a_gateway_is_taken(address: str) -> None:
+    enrolment.check_address(address)
+
+
+def test_a_code_with_an_address_that_cannot_be_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    offer = dataclasses.replace(OFFER, address="a..b:1")
+    with pytest.raises(Malformed, match="address_bad"):
+        pair.pair(tmp_path, devices.KEY, offer.text())
 
 
 def test_a_gateway_that_is_not_there_is_unavailable(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """The connection's pauses and its TLS. What crosses it is tested with a real gateway in test_cli."""
 
 import asyncio
+import contextlib
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 from typing import cast
 
+import aiomqtt
 import pytest
 
 from device_sim import link
@@ -75,6 +78,37 @@ def test_a_pause_ends_by_itself_and_an_earlier_alarm_does_not_cut_it() -> None:
                 await waiting.rest(FOREVER_S)
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("steady_s", "expected"), [(3_600.0, [1, 2, 3, 4, 5]), (0.0, [1, 1, 1, 1, 1])])
+def test_only_a_connection_that_lasted_makes_the_pauses_short_again(
+    monkeypatch: pytest.MonkeyPatch, steady_s: float, expected: list[int]
+) -> None:
+    class Dropped:
+        @property
+        async def messages(self) -> AsyncIterator[object]:
+            raise aiomqtt.MqttError("dropped at once")
+            yield
+
+    @contextlib.asynccontextmanager
+    async def let_in() -> AsyncIterator[Dropped]:
+        yield Dropped()
+
+    failures: list[int] = []
+
+    def counted(count: int, **_: object) -> float:
+        failures.append(count)
+        if len(failures) == len(expected):
+            raise asyncio.CancelledError
+        return 0.0
+
+    monkeypatch.setattr(link, "STEADY_S", steady_s)
+    monkeypatch.setattr(link, "pause_s", counted)
+    made = connection()
+    monkeypatch.setattr(made, "_connected", let_in)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(made.run())
+    assert failures == expected
 
 
 def test_publishing_without_a_connection_says_no() -> None:

@@ -155,6 +155,15 @@ def test_the_bytes_of_a_spool_are_counted_anew_when_it_is_opened(spool_at: Open)
     assert spool_at(bytes_max=1000).surplus() != []
 
 
+def test_messages_that_are_sealed_anew_are_counted_as_they_are(spool_at: Open) -> None:
+    spool = spool_at()
+    agent = agent_on(spool)
+    fill(agent, 3)
+    conflicting = [(entry, "conflict") for entry in spool.all()]
+    agent.on_receipt(devices.receipt([], refused=conflicting, floor=1 << 30))  # a longer number: longer messages
+    assert spool._bytes == sum(len(entry.raw) for entry in spool.all())
+
+
 def test_an_order_of_many_messages_is_found_without_sorting_them(spool_at: Open) -> None:
     spool = spool_at()
     plan = spool._db.execute(
