@@ -177,6 +177,8 @@ TRUST = {
     "numbers": b'{"v": 1, "policy": 3, "registry_root": 4}',
     "no policy": said(policy="x\n"),
     "an empty policy": said(policy=""),
+    "a policy that is a number": said(policy=3),
+    "a policy in lines": said(policy=["quorum none"]),
     "a name too many": said(witnesses=[]),
     "another version": said(v=2),
     "a version that is a truth": said(v=True),
@@ -238,6 +240,27 @@ def test_any_value_in_any_place_of_a_bundle_only_fails(value: object, name: str)
 def test_a_bundle_of_other_shapes_is_malformed() -> None:
     body = cbor.decode(chain.bundle().encode(), size_max=evidence.SIZE_MAX)
     assert isinstance(body, dict)
+    for version in (0, 2, True, 1.0, "1", None):
+        with pytest.raises(Malformed):
+            evidence.Bundle.decode(cbor.encode({**body, "v": version}))
+    nodes = [bytes(32)] * (evidence.PATH_MAX + 1)
+    proof = body["registry"]
+    for other in (
+        [*proof[:2], nodes],
+        [*proof[:2], [bytes(31)]],
+        [*proof[:2], ["x" * 32]],
+        [proof[0], 1 << 63, proof[2]],
+        [proof[0], -1, proof[2]],
+        [proof[0], True, proof[2]],
+        [proof[0].hex(), *proof[1:]],
+        [*proof, 0],
+    ):
+        for name, value in (("registry", other), ("anchor", [body["anchor"][0], *other]), ("entry", other)):
+            with pytest.raises(Malformed):
+                evidence.Bundle.decode(cbor.encode({**body, name: value}))
+    assert (
+        evidence.Bundle.decode(cbor.encode({**body, "registry": [*proof[:2], nodes[:-1]]})).registry.index == proof[1]
+    )
     for name in body:
         for other in (None, 7, b"x", "x", [], [b"x"], {}):
             if name == "cek" and other is None:

@@ -176,6 +176,19 @@ FORGERIES: dict[str, tuple[Callable[[], Bundle], tuple[int, str]]] = {
         lambda: chain.relogged(GOOD, anchor=signed_anchor(preimage_content_type=documents.ENROLMENT)),
         (4, "statement_other"),
     ),
+    "an anchor in full": (
+        lambda: chain.relogged(
+            GOOD,
+            anchor=statement.sign(
+                chain.GATEWAY,
+                iss=chain.GATEWAY.public.urn,
+                sub=documents.anchor_subject(THUMBPRINT),
+                payload=GOOD.anchor_document,
+                content_type=documents.ANCHOR,
+            ),
+        ),
+        (4, "statement_other"),
+    ),
     "an enrolment in the anchor's place": (lambda: changed(anchor=GOOD.enrolment), (4, "statement_other")),
     "an anchor logged before the admission": (
         lambda: chain.relogged(GOOD, order=("anchor", "registry", "enrolment")),
