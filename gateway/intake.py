@@ -110,7 +110,8 @@ class Intake:
             if entrant.taken and self._known(entrant):
                 self._again(arrival, entrant)
                 return
-            if lane != topics.ALARM and (self.waiting >= QUEUE_MAX or len(member.pending) >= PENDING_MAX):
+            waiting = len(self._inbox) + self._verifying.count
+            if lane != topics.ALARM and (waiting >= QUEUE_MAX or len(member.pending) >= PENDING_MAX):
                 raise Refusal("queue_full", "the gateway is behind; keep it")
         except ProtocolError as error:
             self._refuse(arrival, error)
@@ -120,7 +121,7 @@ class Intake:
             return
         self._inbox.append((arrival, entrant))
         self._wake()
-        if self.waiting >= HOLD_FROM:
+        if waiting + 1 >= HOLD_FROM:
             self._held = True
             self._hold(True)
 
@@ -312,7 +313,7 @@ class Intake:
     @property
     def waiting(self) -> int:
         """Messages that wait for verification."""
-        return len(self._inbox) + len(self._verifying)
+        return len(self._inbox) + self._verifying.count
 
     def flush(self) -> None:
         """Hand the batch to the committer, if there is anything in it."""

@@ -46,10 +46,7 @@ class Verifying:
     def __init__(self, pool: Executor | None, wake: Callable[[], None]) -> None:
         self._pool, self._wake = pool, wake
         self._jobs: deque[tuple[list[Waiting], Future[list[bool]]]] = deque()
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
+        self.count = 0  # messages in jobs
 
     def now(self, entrant: Entrant) -> bool:
         """The verdict for one message, at once."""
@@ -60,7 +57,7 @@ class Verifying:
         self._start(inbox)
         while self._jobs and self._jobs[0][1].done():
             waiting, job = self._jobs.popleft()
-            self._count -= len(waiting)
+            self.count -= len(waiting)
             self._start(inbox)
             yield from zip(waiting, job.result(), strict=True)
             return
@@ -81,7 +78,7 @@ class Verifying:
             waiting = [inbox.popleft() for _ in range(min(JOB_MESSAGES, len(inbox)))]
             job = self._pool.submit(all_hold, [claim_of(entrant) for _, entrant in waiting])
             self._jobs.append((waiting, job))
-            self._count += len(waiting)
+            self.count += len(waiting)
             job.add_done_callback(self._done)
 
     def _done(self, _: "Future[list[bool]]") -> None:
