@@ -60,6 +60,8 @@ class Gateway:
         self.record = schema.reader(state / RECORD_FILE)
         self.secrets = schema.reader(state / KEYS_FILE)
         self.values = schema.reader(state / VALUES_FILE)
+        for connection in (self.record, self.secrets, self.values):
+            connection.execute("PRAGMA schema_version").fetchone()  # opens the file now, with its journal: see `close`
         self.metrics = metrics.Metrics()
         self.refusals = metrics.Refusals(self.metrics, REFUSALS | {"duplicate"} | ENDPOINT_CODES)
         self.directory = Directory(
