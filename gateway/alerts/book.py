@@ -167,8 +167,11 @@ class Book:
         return self._move(self._find(name), "resolve", now_ms, by=by[:BY_MAX])
 
     def due(self, now_ms: int) -> Changes:
-        """The steps whose time has come."""
-        due = [alert for alert in self._open.values() if alert.next_ms is not None and alert.next_ms <= now_ms]
+        """The steps whose time has come. One that seems further away than any step is: the clock was set back, and nobody
+        waits for it to come round again."""
+        latest_ms = now_ms + self._policy.longest_ms
+        waiting = [alert for alert in self._open.values() if alert.next_ms is not None]
+        due = [alert for alert in waiting if not now_ms < (alert.next_ms or 0) <= latest_ms]
         return merged([self._escalate(alert, now_ms) for alert in due])
 
     def _escalate(self, alert: Alert, now_ms: int) -> Changes:

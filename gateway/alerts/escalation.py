@@ -30,6 +30,11 @@ class Policy:
         """Whether nobody's answer leads to a second step."""
         return priority == "high" and not technical
 
+    @property
+    def longest_ms(self) -> int:
+        """No step is ever due later than this."""
+        return round(max(self.second_after_s, self.ends_after_s) * 1000)
+
     def channels(self, step: int, kind: str) -> tuple[str, ...]:
         """Whom a step tells."""
         if step >= END or kind in TOLD_TO_ALL:

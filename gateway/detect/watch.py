@@ -8,6 +8,7 @@ from gateway.detect.device import Reported
 from gateway.detect.ecg import Ecg
 from gateway.detect.fall import Falls
 from gateway.detect.finding import Finding
+from gateway.detect.ration import Ration
 from gateway.detect.saturation import SPO2_NAME, Saturation
 from gateway.detect.settings import DetectSettings
 from gateway.detect.silence import Silence, StreamLoss
@@ -39,6 +40,7 @@ class Watch:
         self._late_saturation = Saturation(self._settings)
         self._late_ecg = Ecg(self._settings)
         self._late_falls = Falls(self._settings)
+        self._ration = Ration()
         self._work_s = WORK_BURST_S
         self._worked_ms: int | None = None
 
@@ -62,14 +64,14 @@ class Watch:
                 found += self._wave(wave, received_ms)
         elif isinstance(content, Alarm):
             found += self._reported.add(content, received_ms=received_ms)
-        return found
+        return self._ration.let_through(found, now_ms=received_ms) if found else found
 
     def tick(self, *, now_ms: int) -> list[Finding]:
         """Findings that only the passing of gateway time brings. Call it about once a second."""
         found = self._silence.tick(now_ms)
         for lost in self._lost.values():
             found += lost.tick(now_ms, device_silent=self._silence.open)
-        return found
+        return self._ration.let_through(found, now_ms=now_ms)
 
     def _oxygen(self, vital: Vital, received_ms: int) -> list[Finding]:
         found = self._lost[SPO2_STREAM].came(received_ms, looked=True)

@@ -182,6 +182,17 @@ def test_an_alert_that_nobody_answers_escalates_is_exhausted_and_told_again_to_e
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("back_ms", [1, 3_600_000, 1 << 40])
+def test_a_clock_that_is_set_back_delays_no_step_by_more_than_a_step(book: Book, back_ms: int) -> None:
+    found = book.open()[0]
+    assert found.next_ms is not None
+    now_ms = found.raised_ms - back_ms
+    for _ in range(2 * 240):
+        book.due(now_ms)
+        now_ms += 1000
+    assert book.open()[0].state == "exhausted"
+
+
 def test_a_gateway_that_was_away_takes_one_step_at_a_time(book: Book) -> None:
     assert len(book.due(10**9).notices) == 1
     assert not book.due(10**9 + 239_999)
