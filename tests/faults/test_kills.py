@@ -31,18 +31,18 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 LIMIT_S = 300.0
 NEVER_S = 100_000
-CALLS_MIN, FALLS_MIN = 10, 3  # alarms of each caller, and of all who fall: else there were none near the kills
+CALLS_MIN, FALLERS_MIN = 6, 8  # alarms of each caller, and of those who press once and fall: some were near the kills
 PRESS_EVERY_S = 65  # of the stream: another press within a minute is the same call
-FALLERS = tuple(f"faller-{number}" for number in range(6))
 CALLERS = ("caller", "other")
-SOON_S = 2.0  # a kill waits so long for its moment
+FALLERS = tuple(f"faller-{number}" for number in range(5))
+SOON_S = 1.5  # a kill waits so long for its moment
 VICTIMS = (
     *[("gateway",)] * 8,
-    *[("caller",)] * 2, *[("other",)] * 2, ("faller-3",), ("faller-4",),
+    *[("runner",)] * 3, ("faller-0",), ("faller-3",), ("faller-4",),
     ("ledger",), ("ledger",),
-    ("gateway", "caller"), ("gateway", "faller-2"),
+    ("gateway", "runner"), ("gateway", "faller-2"),
     ("gateway", "ledger"),
-    ("gateway", "ledger", "caller", "other", "faller-4"),
+    ("gateway", "ledger", "runner", "faller-1"),
 )  # fmt: skip
 """Who is killed in each round, in an order that the seed draws."""
 assert len(VICTIMS) == 20
@@ -59,8 +59,8 @@ class Life:
 
     name: str
     speed: int
-    events: tuple[str, ...]
     patient: int
+    events: tuple[str, ...] = ()
 
     def source(self, seed: int) -> str:
         """Of the device's run."""
@@ -69,14 +69,17 @@ class Life:
 
 LIVES = (
     *(
-        Life(name=name, speed=20, patient=patient, events=_every(PRESS_EVERY_S, "button@{}", first=20 + 17 * patient))
+        Life(name=name, speed=12, patient=patient, events=_every(PRESS_EVERY_S, "button@{}", first=30 + 17 * patient))
         for patient, name in enumerate(CALLERS)
     ),
+    Life(name="runner", speed=12, patient=5),
     *(
-        Life(name=name, speed=1, patient=10 + number, events=(f"fall@{9 + 9 * number}",))
+        Life(name=name, speed=1, patient=10 + number, events=("button@2", f"fall@{9 + 9 * number}"))
         for number, name in enumerate(FALLERS)
     ),
 )
+"""A fast life that begins again begins in what was its future. So only slow ones both have alarms and are killed: of two
+presses at one time, the detectors see one."""
 Place = tuple[int, int, int]
 """(lane, boot, seq)"""
 
@@ -304,7 +307,9 @@ async def _siege(folder: Path, rng: Random) -> None:
             raised[life.name] = await asyncio.to_thread(check_alarms, siege, life, stored)
             await check_proof(siege, stored, life.name, folder / life.name)
         check_notices(siege, receiver)
-        assert all(raised[name] >= CALLS_MIN for name in CALLERS) and sum(raised[name] for name in FALLERS) >= FALLS_MIN
+        assert (
+            all(raised[name] >= CALLS_MIN for name in CALLERS) and sum(raised[name] for name in FALLERS) >= FALLERS_MIN
+        )
         assert records.glance(house.gateway).anchored == sum(len(w.places) for w in siege.witnesses.values())
         await house.crew.stop("ledger", grace_s=rig.LEAVE_S)
         await house.crew.command("ledger", "fsck", "--state", "ledger")

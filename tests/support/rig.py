@@ -24,6 +24,7 @@ from protocol import content, message, topics
 from protocol.keys import PublicKey
 
 LEAVE_S = 20.0  # a program has this long to end when it is asked to
+DRAIN_S = 60.0  # a device that is to end has this long to send what waits in its spool
 LOOK_S = 0.1
 
 
@@ -129,6 +130,7 @@ class Rig:
 async def house(folder: Path, *, anchor_every_s: float = 1.0, **settings: object) -> AsyncIterator[Rig]:
     """A ledger and a gateway with these settings while the block runs; whatever still runs after it is ended in order."""
     chosen = {f"VIGIL_GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+    chosen["VIGIL_DEVICE_DRAIN_S"] = str(DRAIN_S)
     crew = Crew(folder=folder, env=environment(os.environ) | chosen)
     try:
         built = await stage.build(crew, Picture(homes={}), anchor_every_s=anchor_every_s)
