@@ -12,6 +12,7 @@ from protocol.errors import Unavailable, VigilError
 from protocol.keys import SigningKey, link_key, x25519_public
 
 TIMEOUT_S = 15.0
+TRIES = 2  # a lost answer is asked for once more, with the same bytes: to these the gateway gives the same answer
 
 
 def pair(state: Path, key: SigningKey, text: str) -> Enrolment:
@@ -45,6 +46,16 @@ def pair(state: Path, key: SigningKey, text: str) -> Enrolment:
 
 
 def _post(address: str, body: bytes) -> bytes:
+    for _ in range(TRIES - 1):
+        try:
+            return _exchange(address, body)
+        except Unavailable as error:
+            if error.code != "pair_unreachable":
+                raise
+    return _exchange(address, body)
+
+
+def _exchange(address: str, body: bytes) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False

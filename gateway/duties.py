@@ -14,7 +14,7 @@ from gateway.admission import Member
 from gateway.alerts.sender import Channel, Sender
 from gateway.alerts.webhook import Webhook
 from gateway.detect.finding import finding
-from gateway.store import alerts, anchors, devices, schema, values
+from gateway.store import alerts, anchors, devices, keys, schema, values
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE
 from gateway.submit import Submitter
 from ledger.client import AsyncClient
@@ -150,6 +150,8 @@ class Duties:
     async def _prune(self) -> None:
         while True:
             await self.prune()
+            job = partial(keys.forget_offers, now_ms=self._now_ms())
+            await self._gateway.writer.run(job, file=KEYS_FILE)
             await asyncio.sleep(PRUNE_EVERY_S)
 
     async def prune(self) -> None:

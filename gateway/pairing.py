@@ -3,6 +3,7 @@
 The answer is kept until the offer ends: a device that lost it on the way gets the same one for the same request.
 """
 
+import asyncio
 import hmac
 import secrets
 import sqlite3
@@ -13,17 +14,15 @@ from gateway.keyring import Keyring
 from gateway.store import anchors, devices, keys
 from gateway.store.writer import KEYS_FILE, Writer
 from protocol import documents, pairing, statement
-from protocol.errors import BadSignature, Malformed, ProtocolError
+from protocol.errors import BadSignature
 from protocol.keys import link_key, x25519_public
 
 NAME_MAX = 64  # characters of a home's name; a longer one is cut
-OFFERS_MAX = 64  # open offers; making another forgets none, it is refused
-TRIES_MAX = 256  # requests answered in ten minutes; whoever guesses secrets is too slow by 2^120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """What came of a request: the bytes to answer with; submission: (digest, statement) for the ledger when it is new."""
+    """What came of a request. answer: the bytes to answer with; fresh: there is a new enrolment."""
 
     answer: bytes
     device: str
@@ -42,11 +41,19 @@ class Desk:
 
     def __init__(self, *, keyring: Keyring, writer: Writer, settings: Mapping[str, str | int]) -> None:
         self._keyring, self._writer, self._settings = keyring, writer, settings
+        self._turn = asyncio.Lock()  # two requests under one offer, of which only one may leave anything behind
+        self._nobodys = keys.OfferRow(
+            secret=secrets.token_bytes(32), name="", expires_ms=0, request=None, answer=None
+        )  # without any offer, too, a request of a wrong form is malformed
 
     async def answer(self, raw: bytes, *, now_ms: int) -> Paired:
         """The answer to a request. Raises Malformed; BadSignature: pair_refused, for anything but an open offer."""
+        async with self._turn:
+            return await self._answer(raw, now_ms=now_ms)
+
+    async def _answer(self, raw: bytes, *, now_ms: int) -> Paired:
         open_offers = await self._writer.run(lambda conn: keys.offers(conn, now_ms=now_ms), file=KEYS_FILE)
-        for offer in open_offers:
+        for offer in (*open_offers, self._nobodys):
             try:
                 request = pairing.read_request(raw, secret=offer.secret, gateway_key=self._keyring.key.public)
             except BadSignature:
@@ -94,8 +101,10 @@ class Desk:
             anchors.queue(conn, "enrolment", row.statement, now_ms=now_ms)
 
         await self._writer.run(keep_device)
+        # Stop here: an enrolment without keys, which opens and lets in nothing. The offer is good still: the device asks again.
         if not await self._writer.run(keep_keys, file=KEYS_FILE):
-            raise BadSignature("pair_refused", "the offer was used by another device")
+            raise BadSignature("pair_refused", "the offer ended meanwhile; show a new code with `vigil gateway pair`")
+        # Stop here: the device has no answer, and gets this one for the same request.
         return Paired(answer=answer, device=request.device, fresh=True)
 
     def _row(
@@ -130,8 +139,3 @@ class Desk:
             statement=signed,
             certificate=certificate,
         )
-
-
-def readable(error: ProtocolError) -> int:
-    """The HTTP status of a refused request."""
-    return 400 if isinstance(error, Malformed) else 403

@@ -28,7 +28,11 @@ class DeviceRow:
 
 
 def insert(conn: sqlite3.Connection, row: DeviceRow) -> None:
-    """Keep a new enrolment; one with the same device that was erased or revoked gives way to it. row.row_id is not used."""
+    """Keep a new enrolment; an older one of the same device gives way to it, but is remembered. row.row_id is not used."""
+    conn.execute(
+        "INSERT OR REPLACE INTO enrolment (device, link, document, statement) VALUES (?, ?, ?, ?)",
+        (row.device, row.link, row.document, row.statement),
+    )
     conn.execute(
         "INSERT INTO device (device, key, link, state, name, paired_ms, changed_ms, document, statement, certificate)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET key = excluded.key,"
@@ -61,6 +65,16 @@ def find(conn: sqlite3.Connection, device: str) -> DeviceRow:
     if found is None:
         raise NotFound("device_unknown", f"no device {device} is enrolled; see `vigil gateway devices`")
     return _row(found)
+
+
+def enrolled(conn: sqlite3.Connection, device: str, link: bytes) -> tuple[bytes, bytes]:
+    """(document, statement) of an enrolment, the current one or an older. Raises NotFound: device_unknown."""
+    found = conn.execute(
+        "SELECT document, statement FROM enrolment WHERE device = ? AND link = ?", (device, link)
+    ).fetchone()
+    if found is None:
+        raise NotFound("device_unknown", f"no device {device} was enrolled on this link")
+    return bytes(found[0]), bytes(found[1])
 
 
 def set_state(conn: sqlite3.Connection, device: str, state: str, *, now_ms: int) -> None:

@@ -4,7 +4,10 @@ import secrets
 import sqlite3
 from dataclasses import dataclass, field
 
+from protocol.errors import VigilError
+
 KEY_SIZE = 32
+OFFERS_MAX = 64  # offers that nobody has used yet; one more is refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +44,16 @@ def put(conn: sqlite3.Connection, device: str, lk: bytes, *, now_ms: int) -> Non
 
 
 def offer(conn: sqlite3.Connection, secret: bytes, *, name: str, expires_ms: int, now_ms: int) -> None:
-    """Keep a new offer, and forget those that are over."""
-    conn.execute("DELETE FROM offer WHERE expires_ms < ?", (now_ms,))
+    """Keep a new offer, and forget those that are over. Raises VigilError: offers_max."""
+    forget_offers(conn, now_ms=now_ms)
+    if conn.execute("SELECT COUNT(*) FROM offer WHERE request IS NULL").fetchone()[0] >= OFFERS_MAX:
+        raise VigilError("offers_max", f"{OFFERS_MAX} codes are open; pair with them, or wait until they end")
     conn.execute("INSERT INTO offer (secret, name, expires_ms) VALUES (?, ?, ?)", (secret, name, expires_ms))
+
+
+def forget_offers(conn: sqlite3.Connection, *, now_ms: int) -> None:
+    """Forget the offers that are over, used or not, with their secrets."""
+    conn.execute("DELETE FROM offer WHERE expires_ms < ?", (now_ms,))
 
 
 def offers(conn: sqlite3.Connection, *, now_ms: int) -> list[OfferRow]:

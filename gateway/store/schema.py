@@ -77,6 +77,16 @@ def anchors(db: sqlite_utils.Database) -> None:
 
 
 @RECORD()
+def enrolments(db: sqlite_utils.Database) -> None:
+    """Every enrolment that there was, for the evidence of what came under it: a device that is paired again has another."""
+    db.conn.execute(
+        "CREATE TABLE enrolment (device TEXT NOT NULL, link BLOB NOT NULL, document BLOB NOT NULL, statement BLOB NOT NULL,"
+        " PRIMARY KEY (device, link))"
+    )
+    db.conn.execute("INSERT INTO enrolment SELECT device, link, document, statement FROM device")
+
+
+@RECORD()
 def requests(db: sqlite_utils.Database) -> None:
     """What people ask of a running gateway."""
     db.conn.execute(

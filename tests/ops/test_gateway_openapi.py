@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
+from unittest import mock
 
 import httpx
 import pytest
@@ -122,6 +123,12 @@ def test_every_documented_answer_comes_and_no_other(document: Document, tmp_path
     assert document.seen == document.documented()
 
 
+async def never() -> AsyncIterator[bytes]:
+    """A body that does not end."""
+    yield b"\x83"
+    await asyncio.Event().wait()
+
+
 async def asked_to_pair(document: Document, gateway: Gateway, client: httpx.AsyncClient) -> None:
     """Everything that can become of a pairing request."""
 
@@ -134,6 +141,9 @@ async def asked_to_pair(document: Document, gateway: Gateway, client: httpx.Asyn
     )
     assert (await post(ask)).json()["error"] == "pair_refused"
     assert (await post(bytes(wire.REQUEST_SIZE_MAX + 1))).json()["error"] == "pair_size"
+    with mock.patch.object(pair_app, "BODY_WITHIN_S", 0.01):
+        slow = await client.post("/pair", content=never())
+    assert document.observe("/pair", slow).json()["error"] == "pair_slow"
     await gateway.writer.run(
         lambda conn: keys.offer(conn, offer.secret, name="home", expires_ms=NOW_MS + 1000, now_ms=NOW_MS),
         file=KEYS_FILE,
@@ -294,7 +304,10 @@ def test_pairing_limits_are_those_of_the_code() -> None:
     ((media, request),) = operation["requestBody"]["content"].items()
     assert (media, request["schema"]["maxLength"]) == (wire.CONTENT_TYPE, wire.REQUEST_SIZE_MAX)
     assert operation["responses"]["200"]["content"][media]["schema"]["maxLength"] == wire.ANSWER_SIZE_MAX
-    limits = f"At most {pair_app.TRIES_PER_S:.0f} a second over all callers, after {pair_app.TRIES_BURST:.0f} at once."
+    limits = (
+        f"After {pair_app.TRIES_BURST:.0f} at once, a caller is answered once in {1 / pair_app.TRIES_PER_S:.0f} seconds,"
+        f" and all callers {pair_app.ALL_PER_S:.0f} times a second."
+    )
     assert limits in operation["description"]
     assert wire.VALID_S == 600 and "ten minutes" in operation["description"]
 
