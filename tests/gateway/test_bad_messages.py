@@ -1,7 +1,7 @@
 """Bad messages over real TLS sockets: each attack costs the attacker its connection or its quota, by name, and a neighbour nothing.
 
-In every scene an honest device sends readings and alarms meanwhile: all are receipted, each alarm is on the disk within a
-second, and nothing of it is refused. `Neighbour` holds the gateway to that.
+In every scene an honest device sends readings and alarms meanwhile: all are receipted, each alarm is on the disk in
+time, and nothing of it is refused. `Neighbour` holds the gateway to that.
 """
 
 import asyncio

@@ -26,9 +26,9 @@ from tests.support.wire import Wire, publish, subscribe
 
 READING_EVERY_S = 0.02
 IN_FLIGHT_MAX = 20  # as a paho client sends
-ALARM_WITHIN_S = 1.0  # from the press until it is on the disk and acknowledged, on a machine that is busy with tests
+ALARM_WITHIN_S = 3.0  # from the press until it is on the disk and acknowledged: 50 ms, but machines that test are busy
 TICK_S = 0.02
-PING = b"\xc0\x00"
+PING, PING_EVERY = b"\xc0\x00", 10  # readings
 CALL_EVERY_S = 1.2  # more slowly than the bucket fills
 KINDS = {"button": "button", "fall": "device_fall", "tamper": "tamper"}  # alerts by the alarms that raise them
 
@@ -142,7 +142,9 @@ class Neighbour:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [result for result in results if not isinstance(result, asyncio.CancelledError)] == []
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
         self._hold()
         for wire in (data, alarms):
             wire.writer.close()
@@ -162,7 +164,8 @@ class Neighbour:
         while not self._quiet.is_set():
             await self._call(wire, "fall")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._quiet.wait(), CALL_EVERY_S)
+                async with asyncio.timeout(CALL_EVERY_S):
+                    await self._quiet.wait()
 
     async def _call(self, wire: Wire, kind: str) -> None:
         """Press, and wait for the acknowledgement: the alarm of a kind is raised, and its alert is on the disk, by then."""
@@ -176,7 +179,8 @@ class Neighbour:
 
     async def _send(self, wire: Wire, alarms: Wire, in_flight: set[int]) -> None:
         while True:
-            alarms.write(PING)  # or a test's minute would make it a silent connection
+            if self.sent % PING_EVERY == 0:
+                alarms.write(PING)  # or a test's minute would make it a silent connection
             if len(in_flight) < IN_FLIGHT_MAX:
                 raw = self.who.seal(reading(self.sent, at_ms=time.time_ns() // 1_000_000), self.sent)
                 self.unreceipted[self.sent] = message_hash(raw)

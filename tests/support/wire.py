@@ -32,14 +32,14 @@ class Wire:
                 packet, used = mqtt5.read(memoryview(self._rest))
                 self._rest = self._rest[used:]
                 return packet
-            more = await asyncio.wait_for(self.reader.read(65_536), READ_S)
+            more = await self._more()
             assert more, "closed"
             self._rest += more
 
     async def end(self) -> list[mqtt5.Packet]:
         """Every packet until the server closes."""
         with contextlib.suppress(ConnectionError, ssl.SSLError):
-            while more := await asyncio.wait_for(self.reader.read(65_536), READ_S):
+            while more := await self._more():
                 self._rest += more
         packets = []
         while self._rest:
@@ -47,6 +47,10 @@ class Wire:
             packets.append(packet)
             self._rest = self._rest[used:]
         return packets
+
+    async def _more(self) -> bytes:
+        async with asyncio.timeout(READ_S):  # wait_for of Python 3.11 may swallow a cancellation
+            return await self.reader.read(65_536)
 
     async def connect(self, client_id: str) -> "Wire":
         """Open the MQTT connection."""
