@@ -7,6 +7,7 @@ time, and nothing of it is refused. `Neighbour` holds the gateway to that.
 import asyncio
 import contextlib
 import ssl
+import sys
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ from tests.support.certificates import Authority
 from tests.support.gatehouse import until
 from tests.support.sealed import Sender, alarm, reading
 from tests.support.street import ADA, MALLORY, TICK_S, Street, Town, certify
+from tests.support.tools import REPOSITORY
 from tests.support.wire import Wire, publish, reason_of, subscribe
 
 UP, UP_ALARM = MALLORY.up(), MALLORY.up(topics.ALARM)
@@ -123,6 +125,18 @@ def test_idle_sockets_up_to_the_cap_shut_out_their_own_address_only_and_for_5_s(
         await (await street.dial(MALLORY, source="127.0.0.2")).connect(f"{MALLORY.device}-data")
 
     town.play(scene, tmp_path, limits=EndpointLimits(sockets_per_address=8, tick_s=TICK_S))
+
+
+@pytest.mark.slow
+def test_a_flood_of_handshakes_without_a_certificate_delays_no_alarm(town: Town, tmp_path: Path) -> None:
+    async def scene(street: Street) -> None:
+        command = (sys.executable, "-m", "tests.support.handshakes", str(street.port), "5")
+        flood = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE)
+        told, _ = await flood.communicate()
+        assert flood.returncode == 0 and int(told) > 50
+        assert street.count("refused_tls") >= int(told)
+
+    town.play(scene, tmp_path)
 
 
 # -- open connections ------------------------------------------------------------------------------------------------------
