@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from device_sim import enrolment
+from device_sim import clock, enrolment
 from device_sim.agent import Agent, Place
 from device_sim.enrolment import Enrolment
 from device_sim.link import Connection, Kind, context
@@ -24,6 +24,7 @@ READ_MS = 1000  # of the stream in one message: wire.md, one data message a seco
 REFUSED = 0x80  # MQTT reasons from here on are refusals
 BEAT_S = 0.05  # how often waiting messages are looked at
 CANCEL_AGAIN_S = 0.2  # a task that has not ended by then is told again
+ASK_CLOCK_S = 60.0  # between questions whether a time source keeps the clock
 RETRY_SPOOL_S = 1.0  # between tries when the spool cannot be written
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Service:
         self._begun_s = time.monotonic()
         self._failing = False
         self._seal_again_s = 0.0
+        self._synced, self._ask_clock_s = False, 0.0
         self._ending = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         tls = context(state)
@@ -164,8 +166,11 @@ class Service:
         self._tell({"event": "scripted", "kind": truth.kind, "at": at})
 
     def _clock(self) -> Clock:
-        up_ms = round((time.monotonic() - self._begun_s) * 1000)
-        return Clock(up_ms=up_ms, wall_ms=time.time_ns() // 1_000_000, synced=True)
+        now_s = time.monotonic()
+        if now_s >= self._ask_clock_s:
+            self._ask_clock_s, self._synced = now_s + ASK_CLOCK_S, clock.synced()
+        up_ms = round((now_s - self._begun_s) * 1000)
+        return Clock(up_ms=up_ms, wall_ms=time.time_ns() // 1_000_000, synced=self._synced)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 

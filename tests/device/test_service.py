@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from device_sim import enrolment, service
+from device_sim import clock, enrolment, service
 from device_sim.enrolment import Enrolment
 from device_sim.service import Course, Service
 from device_sim.sources import DeviceAlarm, Sample
@@ -94,6 +95,43 @@ def test_a_device_without_a_gateway_keeps_all_it_read(house: House) -> None:
     assert house.events == ["ready", "finished"]
     assert house.told[-1]["sent"] == 6
     assert house.told[-1]["waiting"] == 6
+
+
+def test_a_device_says_of_its_clock_what_the_kernel_says_and_asks_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [True, False]
+    monkeypatch.setattr(service, "ASK_CLOCK_S", 0.0)
+    monkeypatch.setattr(clock, "synced", lambda: answers.pop(0))
+    device = house.device(Readings(1))
+    assert [device._clock().synced, device._clock().synced] == [True, False]
+    monkeypatch.setattr(service, "ASK_CLOCK_S", 60.0)
+    answers += [True]
+    assert [device._clock().synced, device._clock().synced] == [True, True], "and not for every message"
+
+
+@pytest.mark.parametrize(
+    ("state", "marked", "synced"),
+    [(0, False, True), (4, False, True), (5, True, False), (-1, False, False), (-1, True, True)],
+)
+def test_a_clock_that_nobody_keeps_is_not_synced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: int, marked: bool, synced: bool
+) -> None:
+    class Library:
+        def __init__(self, _: None) -> None:
+            pass
+
+        def adjtimex(self, buffer: Any) -> int:
+            assert not any(buffer.raw), "nothing is set"
+            return state
+
+    monkeypatch.setattr(clock.ctypes, "CDLL", Library)
+    monkeypatch.setattr(clock, "MARK", tmp_path / "synchronized")
+    if marked:
+        clock.MARK.touch()
+    assert clock.synced() is synced
+    monkeypatch.delattr(Library, "adjtimex")
+    assert clock.synced() is marked
 
 
 def test_a_full_disk_is_told_once_and_what_was_read_meanwhile_is_kept_afterwards(
