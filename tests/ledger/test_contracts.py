@@ -255,6 +255,13 @@ def test_the_unprotected_header_is_not_logged() -> None:
     assert contracts.bare(dressed) == contracts.bare(raw) == raw
 
 
+def test_what_has_no_payload_is_refused_with_and_without_more_beside_it() -> None:
+    for unprotected in ({}, {99: "beside"}):
+        raw = cose.sign1(GATEWAY, protected={1: EDDSA}, payload=b"kept", detached=True, unprotected=unprotected)
+        with pytest.raises(Malformed, match="statement_payload"):
+            statement.parse(contracts.bare(raw))
+
+
 def test_the_head_tells_every_difference_in_history_apart() -> None:
     changes = rules.Changes(puts={b"a": b"1"})
     said = {"entry": bytes(32), "contract": "anchors", "at_ms": 5, "changes": changes}

@@ -243,6 +243,9 @@ def test_a_bundle_of_other_shapes_is_malformed() -> None:
     for version in (0, 2, True, 1.0, "1", None):
         with pytest.raises(Malformed):
             evidence.Bundle.decode(cbor.encode({**body, "v": version}))
+    for other in ("x", None, 7):
+        with pytest.raises(Malformed):
+            evidence.Bundle.decode(cbor.encode({**body, "anchor": [other, *body["anchor"][1:]]}))
     nodes = [bytes(32)] * (evidence.PATH_MAX + 1)
     proof = body["registry"]
     for other in (

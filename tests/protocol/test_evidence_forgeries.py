@@ -227,6 +227,15 @@ FORGERIES: dict[str, tuple[Callable[[], Bundle], tuple[int, str]]] = {
         lambda: enrolment(chain.enrolment_document(gateway=OTHER_GATEWAY)),
         (7, "gateway_other"),
     ),
+    "an enrolment under another subject": (
+        lambda: chain.relogged(
+            GOOD,
+            enrolment=chain.enveloped(
+                GOOD.enrolment_document, documents.ENROLMENT, documents.enrolment_subject(bytes(32))
+            ),
+        ),
+        (7, "gateway_other"),
+    ),
     "an enrolment's document that was not signed": (
         lambda: changed(enrolment_document=chain.enrolment_document(link=b"else")),
         (7, "preimage_mismatch"),
