@@ -125,6 +125,7 @@ class Duties:
 
     async def _anchor(self) -> None:
         gateway = self._gateway
+        await gateway.writer.run(anchors.reopen)
         if self._admission is not None:
             raw = self._admission
             await gateway.writer.run(lambda conn: anchors.queue(conn, "admission", raw, now_ms=self._now_ms()))
@@ -138,8 +139,9 @@ class Duties:
         await gateway.writer.run(lambda conn: anchors.keep(conn, batch, now_ms=now_ms))
         gateway.metrics.anchors.inc()
         self._backlog = await gateway.writer.run(anchors.backlog)
-        oldest = self._backlog[1]
-        self._technical("ledger_behind", oldest is not None and now_ms - oldest > LEDGER_BEHIND_MS)
+        refused = await gateway.writer.run(anchors.count_refused)
+        late = self._backlog[1] is not None and now_ms - self._backlog[1] > LEDGER_BEHIND_MS
+        self._technical("ledger_behind", late or refused > 0)
 
     def _prepared(self, now_ms: int) -> anchors.Batch:
         """In a thread, on a connection of its own."""

@@ -7,6 +7,7 @@ from gateway.anchor import Made, Stored, make
 from protocol import statement, topics
 from protocol.errors import NotFound
 from protocol.keys import SigningKey
+from protocol.notes import Checkpoint
 
 RANKS = {"admission": 0, "enrolment": 1, "anchor": 2}  # the ledger refuses an anchor before its gateway's admission
 
@@ -120,8 +121,33 @@ def registered(
 
 
 def refused(conn: sqlite3.Connection, digest: bytes, *, code: str, now_ms: int) -> None:
-    """The ledger will not take the statement."""
+    """The ledger will not take the statement; it is not sent again before the next start."""
     conn.execute("UPDATE submission SET refused = ?, done_ms = ? WHERE digest = ?", (code, now_ms, digest))
+
+
+def count_refused(conn: sqlite3.Connection) -> int:
+    """Statements about enrolments and batches that the ledger refused: what they say cannot be proved."""
+    row = conn.execute("SELECT COUNT(*) FROM submission WHERE refused IS NOT NULL AND kind != 'admission'").fetchone()
+    return int(row[0])
+
+
+def reopen(conn: sqlite3.Connection) -> None:
+    """Let what was refused wait again: it may have been the wrong ledger, or one that has learnt since."""
+    conn.execute("UPDATE submission SET refused = NULL, done_ms = NULL WHERE refused IS NOT NULL")
+
+
+def head(conn: sqlite3.Connection, origin: str) -> Checkpoint | None:
+    """The newest checkpoint of a log that was verified, None before the first."""
+    row = conn.execute("SELECT size, root FROM head WHERE origin = ?", (origin,)).fetchone()
+    return None if row is None else Checkpoint(origin=origin, size=row[0], root=bytes(row[1]))
+
+
+def keep_head(conn: sqlite3.Connection, checkpoint: Checkpoint, note: str) -> None:
+    """Keep a verified checkpoint in the place of the older one; note: as it was signed."""
+    conn.execute(
+        "INSERT OR REPLACE INTO head (origin, size, root, note) VALUES (?, ?, ?, ?)",
+        (checkpoint.origin, checkpoint.size, checkpoint.root, note),
+    )
 
 
 def logged(conn: sqlite3.Connection, digest: bytes) -> tuple[bytes, int]:
@@ -132,10 +158,10 @@ def logged(conn: sqlite3.Connection, digest: bytes) -> tuple[bytes, int]:
     return bytes(row[0]), int(row[1])
 
 
-def admission(conn: sqlite3.Connection) -> bytes:
-    """SHA-256 of the registered admission of this gateway. Raises NotFound: not_logged."""
+def admission(conn: sqlite3.Connection, *, before: int) -> bytes:
+    """SHA-256 of the newest admission of this gateway that the log holds before an index. Raises NotFound: not_logged."""
     row = conn.execute(
-        "SELECT digest FROM submission WHERE kind = 'admission' AND idx IS NOT NULL ORDER BY idx DESC LIMIT 1"
+        "SELECT digest FROM submission WHERE kind = 'admission' AND idx < ? ORDER BY idx DESC LIMIT 1", (before,)
     ).fetchone()
     if row is None:
         raise NotFound("not_logged", "the ledger does not hold this gateway's admission")

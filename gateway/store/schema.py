@@ -87,6 +87,14 @@ def enrolments(db: sqlite_utils.Database) -> None:
 
 
 @RECORD()
+def heads(db: sqlite_utils.Database) -> None:
+    """The newest checkpoint of each log that was verified: the next one has to hold its tree."""
+    db.conn.execute(
+        "CREATE TABLE head (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT NOT NULL)"
+    )
+
+
+@RECORD()
 def requests(db: sqlite_utils.Database) -> None:
     """What people ask of a running gateway."""
     db.conn.execute(

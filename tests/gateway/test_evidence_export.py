@@ -15,7 +15,7 @@ from gateway.store.messages import Row
 from gateway.store.writer import RECORD_FILE
 from ledger.engine import Engine
 from protocol import keys, merkle, message, notes, policy, receipt, topics
-from protocol.errors import NotFound, Unavailable
+from protocol.errors import NotFound, Unavailable, VerificationFailed
 from protocol.evidence import Bundle, EvidenceError, Trust, describe
 from tests.support import chain, ledgers
 
@@ -203,13 +203,76 @@ def test_what_would_not_hold_is_not_written(
         with pytest.raises(EvidenceError) as failed:
             evidence.export(conn, asked, trust, device=chain.NAME, position=PLACE, lk=lk)  # type: ignore[arg-type]
         assert failed.value.check == check
-    other = dataclasses.replace(
-        devices.find(conn, chain.NAME), link=b"else", document=chain.enrolment_document(link=b"else")
-    )
-    other = dataclasses.replace(other, statement=chain.enrolled(other.document))
+
+
+def paired_again(conn: sqlite3.Connection) -> None:
+    """The device has another enrolment, perhaps for somebody else."""
+    document = chain.enrolment_document(link=b"else")
+    other = dataclasses.replace(devices.find(conn, chain.NAME), link=b"else", document=document)
+    other = dataclasses.replace(other, statement=chain.enrolled(document))
     devices.insert(conn, other)
     anchors.queue(conn, "enrolment", other.statement, now_ms=chain.NOW_MS)
+
+
+def test_what_came_under_an_older_enrolment_is_proved_by_that_one_and_not_disclosed_with_the_keys_of_another(
+    conn: sqlite3.Connection, engine: Engine, trust: Trust, tmp_path: Path
+) -> None:
+    anchored(conn)
+    paired_again(conn)
     logged(conn, engine, tmp_path / "ledger")
-    with pytest.raises(EvidenceError) as failed:
-        exported(conn, engine, trust)  # the device was paired anew, perhaps for somebody else
-    assert (failed.value.check, failed.value.code) == (8, "evidence_link_other")
+    closed = exported(conn, engine, trust, lk=None)
+    assert closed.enrolment_document == chain.enrolment_document()
+    with pytest.raises(NotFound, match="keys_replaced"):
+        exported(conn, engine, trust)
+
+
+def test_a_gateway_that_is_admitted_again_proves_what_it_anchored_before(
+    conn: sqlite3.Connection, engine: Engine, trust: Trust, tmp_path: Path
+) -> None:
+    anchored(conn)
+    logged(conn, engine, tmp_path / "ledger")
+    again = ledgers.admission(tmp_path / "ledger", chain.GATEWAY, name="clinic of another name")
+    anchors.queue(conn, "admission", again, now_ms=chain.NOW_MS)
+    logged(conn, engine, tmp_path / "ledger")
+    assert exported(conn, engine, trust).registry.index == 1  # not the newest, which the anchor is older than
+
+
+def test_a_log_that_lost_or_changed_what_it_held_proves_nothing(
+    conn: sqlite3.Connection, engine: Engine, trust: Trust, tmp_path: Path
+) -> None:
+    anchored(conn)
+    logged(conn, engine, tmp_path / "ledger")
+    checkpoint, _ = trust.policy.check(engine.checkpoint())
+    anchors.keep_head(conn, checkpoint, "")
+    assert exported(conn, engine, trust)
+    anchors.keep_head(conn, dataclasses.replace(checkpoint, root=bytes(32)), "")
+    with pytest.raises(VerificationFailed, match="consistency_bad"):
+        exported(conn, engine, trust)
+    anchors.keep_head(conn, dataclasses.replace(checkpoint, size=checkpoint.size + 1), "")
+    with pytest.raises(Unavailable, match="checkpoint_old"):
+        exported(conn, engine, trust)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("0123456789abcdef/data/1/42", ("0123456789abcdef", (1, 1, 42))),
+        ("0123456789abcdef/alarm/4294967295/281474976710655", ("0123456789abcdef", (0, 2**32 - 1, 2**48 - 1))),
+        ("", None),
+        ("0123456789abcdef/data/1", None),
+        ("0123456789abcdef/data/1/42/3", None),
+        ("0123456789abcdef/down/1/42", None),
+        ("0123456789ABCDEF/data/1/42", None),
+        ("0123456789abcdef/data/-1/42", None),
+        ("0123456789abcdef/data/1/\u0664\u0662", None),
+        ("0123456789abcdef/data/1/" + "9" * 30, None),
+    ],
+)
+def test_a_message_is_named_by_its_device_and_position(
+    text: str, wanted: tuple[str, tuple[int, int, int]] | None
+) -> None:
+    if wanted is not None:
+        assert evidence.position_from(text) == wanted
+        return
+    with pytest.raises(NotFound, match="message_unknown"):
+        evidence.position_from(text)
