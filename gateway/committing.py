@@ -63,6 +63,7 @@ class Committing:
         self._meanwhile = meanwhile
         self._busy: Batch | None = None
         self._begun_s = 0.0
+        self._fault: BaseException | None = None
         self.healthy = True
         self.after: Callable[[], None] = lambda: None
         self.troubled: Callable[[bool], None] = lambda _: None
@@ -94,9 +95,10 @@ class Committing:
 
     def _done(self, batch: Batch, error: BaseException | None, took_s: float) -> None:
         if error is not None:
-            if not isinstance(error, VigilError):
-                raise error
-            self._failed(batch, error)
+            if isinstance(error, VigilError):
+                self._failed(batch, error)
+            else:
+                self._fault = error
             return
         healed = not self.healthy
         if healed:
@@ -123,7 +125,10 @@ class Committing:
         self._loop.call_later(RETRY_AFTER_S, self._try, batch)
 
     def look(self) -> None:
-        """See whether the commit under way hangs. Call it now and then."""
+        """See whether the commit under way hangs. Call it now and then. Raises what a commit raised by a fault of ours: its
+        batch can be neither written nor dropped, so the gateway has to end, and start again from what is durable."""
+        if self._fault is not None:
+            raise self._fault
         if self._busy is not None and self.healthy and time.perf_counter() - self._begun_s > STALLED_AFTER_S:
             self._ill(self._busy, "a commit does not end")
 

@@ -203,6 +203,24 @@ def test_a_duty_that_dies_of_a_fault_of_ours_ends_the_gateway_and_does_not_stop_
     assert died.group_contains(ZeroDivisionError)
 
 
+def test_a_commit_that_dies_of_a_fault_of_ours_ends_the_gateway_too(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gateway.committing.write", fail)
+    monkeypatch.setattr("gateway.service.DRAIN_S", 0.1)
+
+    async def live() -> None:
+        async with open_house(tmp_path, duties=True) as house:
+            await pressed(house)  # never answered
+
+    with pytest.raises(ExceptionGroup) as died:
+        asyncio.run(asyncio.wait_for(live(), 20))
+    assert died.group_contains(ZeroDivisionError)
+
+
 @pytest.mark.parametrize("error", [Unavailable("store_failing", ""), sqlite3.OperationalError("disk I/O error")])
 def test_a_duty_that_storage_fails_goes_on(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: VigilError | sqlite3.Error
