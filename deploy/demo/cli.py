@@ -97,11 +97,13 @@ def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
             raise ConfigError("demo_keep", f"--keep {keep} is not empty; name a new folder")
         yield folder, folder
         return
-    folder = Path(tempfile.mkdtemp(prefix="vigil-demo-"))
+    folder, results = (Path(tempfile.mkdtemp(prefix=prefix)) for prefix in ("vigil-demo-", "vigil-evidence-"))
     try:
-        yield folder, Path(tempfile.mkdtemp(prefix="vigil-evidence-"))
+        yield folder, results
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is not empty: somebody may want the evidence
+            results.rmdir()
 
 
 cli = demo

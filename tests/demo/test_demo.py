@@ -4,13 +4,12 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ class Demo:
 
     process: subprocess.Popen[str]
     folder: Path
+    seen: dict[str, int] = field(default_factory=dict)
 
     def ended(self) -> tuple[int, str]:
         """(exit code, standard output) when it has ended by itself."""
@@ -59,6 +59,7 @@ class Demo:
                     if int(parent) == self.process.pid and "run" in words:
                         state = words[words.index("--state") + 1]
                         found[state] = int(entry.name)
+        self.seen |= found
         return found
 
     def living(self, homes: int) -> dict[str, int]:
@@ -86,25 +87,41 @@ def until(true: Callable[[], bool]) -> None:
 @contextlib.contextmanager
 def demo(folder: Path, *words: object) -> Iterator[Demo]:
     """`vigil demo` with these words; whoever of it still runs after the block is killed."""
-    folder.mkdir(exist_ok=True)
+    (folder / "tmp").mkdir(parents=True)
     with (folder / "told").open("w") as told:
         process = subprocess.Popen(
             [sys.executable, "-m", "vigil", "demo", *map(str, words)],
-            cwd=folder, env=environment(os.environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told, text=True,
+            cwd=folder, env={**environment(os.environ), "TMPDIR": str(folder / "tmp")}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told, text=True,
         )  # fmt: skip
     started = Demo(process, folder)
     try:
         yield started
     finally:
-        for pid in (*started.children().values(), process.pid):
-            if process.poll() is None:
+        started.children()
+        if process.poll() is None:
+            process.kill()
+        for pid in started.seen.values():
+            if b"vigil" in _words(pid):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
+
+
+def _words(pid: int) -> bytes:
+    """How a process was started; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def gone(children: Mapping[str, int]) -> bool:
     """Whether none of these processes runs any more."""
     return not any(Path(f"/proc/{pid}").exists() for pid in children.values())
+
+
+def left(folder: Path) -> list[Path]:
+    """What a demo that was not to keep anything has left."""
+    return list((folder / "tmp").iterdir())
 
 
 def counted(file: Path, sql: str) -> int:
@@ -175,8 +192,7 @@ def test_without_events_nothing_happens_and_ctrl_c_ends_everything_in_order(tmp_
     assert (code, told["events"], told["alarms"], told["missed"], told["false_alarms"]) == (0, [], [], 0, 0)
     assert told["readings_sent"] == told["readings_stored"] == told["anchored"] > 0
     assert told["verified"] is True and Path(told["evidence"]).is_file() and Path(told["trust"]).is_file()
-    assert not folder.exists(), "nothing is kept that nobody asked for"
-    shutil.rmtree(Path(told["evidence"]).parent)
+    assert not folder.exists() and left(tmp_path) == [Path(told["evidence"]).parent]
 
 
 def test_ctrl_c_twice_ends_everything_at_once(tmp_path: Path) -> None:
@@ -188,6 +204,7 @@ def test_ctrl_c_twice_ends_everything_at_once(tmp_path: Path) -> None:
         code, _ = running.ended()
         assert gone(children)
     assert code == 1
+    assert left(tmp_path) == []
 
 
 def test_a_demo_whose_gateway_dies_says_so_and_leaves_nobody_behind(tmp_path: Path) -> None:
@@ -198,6 +215,7 @@ def test_a_demo_whose_gateway_dies_says_so_and_leaves_nobody_behind(tmp_path: Pa
         assert gone(children)
     assert (code, json.loads(output)["error"]) == (1, "demo_ended")
     assert "gateway has ended" in running.told()
+    assert left(tmp_path) == []
 
 
 def test_recordings_are_played_instead(tmp_path: Path) -> None:
