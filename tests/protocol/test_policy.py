@@ -13,6 +13,7 @@ from tests.support import damage
 ORIGIN = "log.example/one"
 LOG = keys.SigningKey.from_seed(bytes([1]) * 32)
 WITNESSES = [keys.SigningKey.from_seed(bytes([10 + number]) * 32) for number in range(4)]
+OTHER = keys.SigningKey.from_seed(bytes([77]) * 32)
 NAMES = [f"w{number}.example" for number in range(4)]
 CHECKPOINT = notes.Checkpoint(origin=ORIGIN, size=12, root=bytes(range(32)))
 TEXT = CHECKPOINT.text()
@@ -176,6 +177,8 @@ BAD = {
     + f"witness w9 {notes.NoteKey(name='else', kind=notes.COSIGNATURE, key=WITNESSES[0].public).vkey()}\nquorum none\n",
     "a witness with the key of the log": PEOPLE
     + f"witness w9 {notes.NoteKey(name=ORIGIN, kind=notes.COSIGNATURE, key=LOG.public).vkey()}\nquorum none\n",
+    "two logs with one name": PEOPLE
+    + f"log {notes.NoteKey(name=ORIGIN, kind=notes.SIGNATURE, key=OTHER.public).vkey()}\nquorum none\n",
     "two logs with one key": PEOPLE
     + f"log {notes.NoteKey(name='else', kind=notes.SIGNATURE, key=LOG.public).vkey()}\nquorum none\n",
     "a member of two groups": PEOPLE + "group g any w0 w1\ngroup h any w1 w2\ngroup both all g h\nquorum both\n",

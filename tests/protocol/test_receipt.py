@@ -253,10 +253,19 @@ def test_a_transparent_statement_has_one_to_eight_receipts_and_nothing_else() ->
     for receipts in ([], [b"r"] * (receipt.RECEIPTS_MAX + 1)):
         with pytest.raises(Malformed, match="transparent_shape"):
             receipt.attach(STATEMENT, receipts)
-    for bare in (RECEIPT, receipt.attach(STATEMENT, [b"r"])):
+    for bare in (RECEIPT, receipt.attach(STATEMENT, [b"r"]), laid({}, payload=None)):
         with pytest.raises(Malformed, match="transparent_shape"):
             receipt.attach(bare, [b"r"])
-    for beside in ({}, {394: []}, {394: [b"r"] * 9}, {394: ["r"]}, {394: b"r"}, {394: [b"r"], 99: 1}, {396: [b"r"]}):
+    for beside in (
+        {},
+        {394: []},
+        {394: [b"r"] * 9},
+        {394: ["r"]},
+        {394: b"r"},
+        {394: {b"r": 1}},
+        {394: [b"r"], 99: 1},
+        {396: [b"r"]},
+    ):
         with pytest.raises(Malformed, match="transparent_shape"):
             receipt.detach(laid(beside))
     with pytest.raises(Malformed, match="transparent_shape"):

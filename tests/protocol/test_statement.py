@@ -66,6 +66,10 @@ def test_a_hash_envelope_comes_back(iss: str, sub: str, preimage: bytes, kind: s
 def test_a_statement_in_full_is_over_no_preimage() -> None:
     with pytest.raises(BadSignature, match="preimage_mismatch"):
         statement.check_preimage(read(SIGNED), b"said")
+    said = hashlib.sha256(b"said").digest()  # the words of an envelope, without being one
+    full = statement.sign(KEY, iss="issuer", sub="subject", payload=said, content_type=TYPE)
+    with pytest.raises(BadSignature, match="preimage_mismatch"):
+        statement.check_preimage(read(full), b"said")
 
 
 @pytest.mark.parametrize("raw", [SIGNED, HASHED], ids=["full", "hashed"])
