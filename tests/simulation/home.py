@@ -1,8 +1,8 @@
 """A whole home in virtual time: devices, a bad network, a gateway, and everything that may happen to them, from one seed.
 
 The cores are the real ones: the device's agent, the gateway's admission, intake, batches and receipts. Disks, sockets and
-clocks are simulated. What must hold at the end: every reading is stored exactly once or covered by a stored gap record, what
-is stored is what a device sealed, no position was signed twice unless its counter was lost, and the spools are empty.
+clocks are simulated. What must hold at the end: every reading is stored exactly once or covered by a stored gap record, every
+alarm is stored exactly once, what is stored is what a device sealed, no position was signed twice unless its counter was lost, and the spools are empty.
 """
 
 import contextlib
@@ -74,14 +74,17 @@ class Weather:
 
 @dataclass(slots=True)
 class Body:
-    """One device: its agent, which a power cut ends, and its store, which a power cut spares."""
+    """One device: its agent, which a power cut ends, and its store, which a power cut spares. made, pressed: its readings, and
+    those with which an alarm came; lost, silenced: such of them as a lost store took along."""
 
     name: str
     link: Link
     store: DeviceMemory
     agent: Agent
     made: list[int] = field(default_factory=list)
+    pressed: list[int] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
+    silenced: set[int] = field(default_factory=set)
     before: list[Entry] = field(default_factory=list)
 
 
@@ -160,7 +163,9 @@ class Home:
 
     def _cut_device(self, body: Body, *, lose: bool) -> None:
         if lose:
-            body.lost |= {number for entry in body.store.entries.values() for number in _numbers(entry)}
+            for entry in body.store.entries.values():
+                body.lost |= {*_numbers(entry)}
+                body.silenced |= {*_numbers(entry, topics.ALARM)}
             body.before += body.store.sealed
             body.store = DeviceMemory()
             self.counter_lost = True
@@ -250,6 +255,7 @@ class Home:
         alarms = ()
         if self.rng.random() < 0.02:
             alarms = (DeviceAlarm(kind="button", at_ms=at_ms, detail={"number": self.readings}),)
+            body.pressed.append(self.readings)
         body.agent.read(Sample(vitals=(vital,), alarms=alarms), clock=clock, simulated=True)
 
     def _send(self, at_ms: int) -> None:
@@ -263,14 +269,16 @@ class Home:
     def faults(self) -> list[str]:
         """One line for everything that does not hold."""
         found: list[str] = []
-        stored, gaps = Counter[int](), set[tuple[str, int, int, int]]()
+        stored, alarms, gaps = Counter[int](), Counter[int](), set[tuple[str, int, int, int]]()
         sealed = {entry.hash: entry for body in self.bodies for entry in (*body.before, *body.store.sealed)}
         for device, lane, boot, seq, digest, raw in self.table.rows:
             if digest not in sealed:
                 found.append(f"a message that nobody sealed is stored at {lane}/{boot}/{seq}")
                 continue
             opened = self._open(device, lane, raw)
-            if lane == topics.DATA:
+            if isinstance(opened, content.Alarm):
+                alarms[int(opened.detail["number"])] += 1
+            else:
                 assert isinstance(opened, content.Data)
                 stored.update(vital.at_ms for vital in opened.vitals)
                 for gap in opened.gaps:
@@ -280,6 +288,11 @@ class Home:
         found += [f"position {place} is stored {count} times" for place, count in places.items() if count > 1]
         for body in self.bodies:
             found += self._faults_of(body, stored, gaps)
+            found += [
+                f"{body.name}: alarm {number} is stored {alarms[number]} times"
+                for number in body.pressed
+                if alarms[number] != 1 and not (alarms[number] == 0 and number in body.silenced)
+            ]
         return found
 
     def _faults_of(self, body: Body, stored: Counter[int], gaps: set[tuple[str, int, int, int]]) -> list[str]:
@@ -319,13 +332,15 @@ class _Blind:
         """Nothing to count."""
 
 
-def _numbers(entry: Entry) -> list[int]:
-    """The readings in an entry."""
-    if entry.lane != topics.DATA:
+def _numbers(entry: Entry, lane: int = topics.DATA) -> list[int]:
+    """The readings in an entry of the data lane; of the alarm lane: the reading with which an alarm came."""
+    if entry.lane != lane:
         return []
-    data = content.decode(entry.content, content_type=entry.content_type)
-    assert isinstance(data, content.Data)
-    return [vital.at_ms for vital in data.vitals]
+    opened = content.decode(entry.content, content_type=entry.content_type)
+    if isinstance(opened, content.Alarm):
+        return [int(opened.detail["number"])]
+    assert isinstance(opened, content.Data)
+    return [vital.at_ms for vital in opened.vitals]
 
 
 @contextlib.contextmanager
