@@ -2,7 +2,8 @@
 
 The cores are the real ones: the device's agent, the gateway's admission, intake, batches and receipts. Disks, sockets and
 clocks are simulated. What must hold at the end: every reading is stored exactly once or covered by a stored gap record, every
-alarm is stored exactly once, what is stored is what a device sealed, no position was signed twice unless its counter was lost, and the spools are empty.
+alarm is stored exactly once, what is stored is what a device sealed, no position was signed twice unless its counter was lost,
+and the spools are empty.
 """
 
 import contextlib
