@@ -7,6 +7,7 @@ from gateway.admission import Member
 from gateway.alerts.book import Book, Changes
 from gateway.batch import Batch, Source
 from gateway.detect.device import KIND_OF
+from gateway.detect.episodes import Standing
 from gateway.detect.finding import Finding
 from gateway.detect.settings import DetectSettings
 from gateway.detect.watch import Watch
@@ -71,8 +72,8 @@ class Ward:
     def expect(self, device: str) -> None:
         """Silence of this device counts from the next tick on; its open alarms are the episodes that its detectors know."""
         opened = {
-            alert.kind: alert.onset_ms
-            for alert in sorted(self.book.open(), key=lambda alert: alert.onset_ms)
+            alert.kind: Standing(alert.onset_ms, alert.raised_ms)
+            for alert in sorted(self.book.open(), key=lambda alert: alert.raised_ms)
             if alert.device == device and alert.cleared_ms is None
         }
         self._watch(device).resume(opened)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from gateway.detect.episodes import Standing
 from gateway.detect.finding import Finding, finding
 from protocol.content import Alarm
 
@@ -40,10 +41,13 @@ class Reported:
     def __init__(self) -> None:
         self._open: dict[str, _Known] = {}
 
-    def resume(self, opened: Mapping[str, int]) -> None:
-        """States that lasted before a restart, by kind: their onsets (ms)."""
-        for kind in LASTING & opened.keys():
-            self._open[kind] = _Known(opened[kind], opened[kind], opened[kind])
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """Alarms that stood open before a restart, by kind. A report that was read again since, and seemed to begin another
+        episode because an earlier one was not, belongs to the one whose alarm stands."""
+        for kind in opened.keys() & set(KIND_OF.values()):
+            standing, known = opened[kind], self._open.get(kind)
+            if known is None or known.received_ms != standing.raised_ms:
+                self._open[kind] = _Known(standing.onset_ms, standing.onset_ms, standing.raised_ms)
 
     def add(self, alarm: Alarm, *, received_ms: int) -> list[Finding]:
         """One report, dated by the device. received_ms: gateway time."""

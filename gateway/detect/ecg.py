@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from gateway.detect.beats import Shape
 from gateway.detect.blocks import Block, Joiner
 from gateway.detect.consensus import STEADY_MIN, Holds, View, conditions
-from gateway.detect.episodes import Episode
+from gateway.detect.episodes import Episode, Standing
 from gateway.detect.fibrillation import WINDOW_N, scores
 from gateway.detect.finding import Detail, Finding
 from gateway.detect.leads import BLOCK_N, DELAY_N, PEAK_N, RATE_HZ, Leads
@@ -81,10 +81,10 @@ class Ecg:
             found += self._block(block)
         return found
 
-    def resume(self, opened: Mapping[str, int]) -> None:
-        """Episodes that were open before a restart, by kind: their onsets (ms)."""
-        for kind, episode in (*self._episodes.items(), ("poor_signal", self._poor)):
-            episode.onset_ms = opened.get(kind, episode.onset_ms)
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """Alarms that stood open before a restart, by kind."""
+        for episode in (*self._episodes.values(), self._poor):
+            episode.resume(opened)
 
     def _start(self, block: Block) -> None:
         count = block.samples.shape[0]

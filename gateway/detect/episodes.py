@@ -1,6 +1,16 @@
 """One alarm per episode: a condition that comes and goes is one "raised" and, once it stayed away, one "cleared"."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from gateway.detect.finding import Detail, Finding, finding
+
+
+class Standing(NamedTuple):
+    """An alarm that stood open before a restart. onset_ms: its episode's name; raised_ms: gateway time."""
+
+    onset_ms: int
+    raised_ms: int
 
 
 class Episode:
@@ -15,6 +25,11 @@ class Episode:
         self.onset_ms: int | None = None
         self._clear_after_ms = clear_after_ms
         self._absent_from_ms: int | None = None
+
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """After a restart: the episode is the one whose alarm stands open, if one does. opened: by kind."""
+        if self.kind in opened:
+            self.onset_ms = opened[self.kind].onset_ms
 
     @property
     def open(self) -> bool:

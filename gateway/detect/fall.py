@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.detect.blocks import Block, Joiner
-from gateway.detect.episodes import Episode
+from gateway.detect.episodes import Episode, Standing
 from gateway.detect.finding import Detail, Finding
 from gateway.detect.settings import DetectSettings
 from protocol.waves import Wave
@@ -79,9 +79,9 @@ class Falls:
             found += self._block(block, place_of(wave.place, default=self._default))
         return found
 
-    def resume(self, opened: Mapping[str, int]) -> None:
-        """A fall that was open before a restart: its onset (ms) under its kind."""
-        self._episode.onset_ms = opened.get("fall", self._episode.onset_ms)
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """Alarms that stood open before a restart, by kind."""
+        self._episode.resume(opened)
 
     def _block(self, block: Block, place: Place) -> list[Finding]:
         if block.fresh:

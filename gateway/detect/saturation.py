@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway.detect.episodes import Episode
+from gateway.detect.episodes import Episode, Standing
 from gateway.detect.finding import Detail, Finding
 from gateway.detect.settings import DetectSettings
 
@@ -27,9 +27,9 @@ class _Limit:
         """The limit's alarm was raised and is not over."""
         return self._episode.open
 
-    def resume(self, opened: Mapping[str, int]) -> None:
-        """The onset (ms) of an episode that was open before a restart."""
-        self._episode.onset_ms = opened.get(self._episode.kind, self._episode.onset_ms)
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """Alarms that stood open before a restart, by kind."""
+        self._episode.resume(opened)
 
     def offer(self, value: float, at_ms: int, *, stale: bool) -> list[Finding]:
         if value >= self._below:
@@ -62,8 +62,8 @@ class Saturation:
         self._quiet = True
         self.last_ms = -1
 
-    def resume(self, opened: Mapping[str, int]) -> None:
-        """Episodes that were open before a restart, by kind: their onsets (ms)."""
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """Alarms that stood open before a restart, by kind."""
         for limit in self._limits:
             limit.resume(opened)
         self._quiet = not any(limit.open for limit in self._limits)

@@ -1,7 +1,9 @@
 """A device that is no longer heard, and a stream that stops or cannot be watched while its device is heard: judged by the
 gateway's clock, since what is missing carries no time of its own."""
 
-from gateway.detect.episodes import Episode
+from collections.abc import Mapping
+
+from gateway.detect.episodes import Episode, Standing
 from gateway.detect.finding import Finding
 from gateway.detect.settings import DetectSettings
 
@@ -28,10 +30,10 @@ class Silence:
         """The device is silent now."""
         return self._episode.open
 
-    def resume(self, onset_ms: int | None) -> None:
-        """The device was silent before a restart, since onset_ms (None: it was not). It has its time to come back: nobody
-        could be heard while the gateway was down."""
-        self._episode.onset_ms = onset_ms
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """Alarms that stood open before a restart, by kind. The device has its time to come back: nobody could be heard while
+        the gateway was down."""
+        self._episode.resume(opened)
         self.heard_ms = None
 
     def heard(self, now_ms: int) -> list[Finding]:

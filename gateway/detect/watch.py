@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.detect.device import Reported
 from gateway.detect.ecg import Ecg
+from gateway.detect.episodes import Standing
 from gateway.detect.fall import Falls
 from gateway.detect.finding import Finding
 from gateway.detect.ration import Ration
@@ -44,11 +45,10 @@ class Watch:
         self._work_s = WORK_BURST_S
         self._worked_ms: int | None = None
 
-    def resume(self, opened: Mapping[str, int]) -> None:
-        """After a restart: alarms that stand open, by kind with their onsets (ms). The same episode is not raised again,
-        and its end is told under the onset by which it is known."""
-        self._silence.resume(opened.get("device_silent"))
-        for detector in (self._reported, self._saturation, self._ecg, self._falls):
+    def resume(self, opened: Mapping[str, Standing]) -> None:
+        """After a restart: alarms that stand open, by kind. The same episode is not raised again, and its end is told under
+        the onset by which it is known."""
+        for detector in (self._silence, self._reported, self._saturation, self._ecg, self._falls):
             detector.resume(opened)
 
     def feed(self, content: Data | Alarm | State, *, received_ms: int) -> list[Finding]:

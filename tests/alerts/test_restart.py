@@ -124,6 +124,19 @@ def test_a_tachycardia_that_goes_on_is_one_alarm_and_ends_with_it(house: House) 
     assert house.told("extreme_tachycardia") == ["resolved"]
 
 
+def test_presses_around_a_restart_call_as_often_as_without_one(house: House) -> None:
+    def press() -> Alarm:
+        return Alarm(id=bytes(16), kind="button", at_ms=house.now_ms, clock=CLOCK, simulated=True)
+
+    house.live(press(), *[None] * 39, press(), *[None] * 9)
+    last = dataclasses.replace(press(), at_ms=house.now_ms - 10_000)
+    house.start()
+    house.ward.warm(MEMBER.device, [(house.now_ms - 9_000, last)])  # the first press is no longer read again
+    house.ward.expect(MEMBER.device)
+    house.live(*[None] * 20, press())
+    assert len(house.told("button")) == 2, "the third came a minute after the first"
+
+
 def test_a_call_after_a_restart_is_a_new_call(house: House) -> None:
     button = Alarm(id=bytes(16), kind="button", at_ms=house.now_ms, clock=CLOCK, simulated=True)
     house.live(button)
