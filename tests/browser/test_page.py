@@ -134,6 +134,12 @@ def acknowledged(browser: webdriver.Chrome, alert_id: str) -> bool:
     return found.get_attribute("data-acknowledged") == "true" and "Acknowledged at" in found.text
 
 
+def press(browser: webdriver.Chrome, button: WebElement) -> None:
+    """Click, once the list stands still."""
+    until(browser, lambda: browser.find_element(By.ID, "alarm-list").get_attribute("data-settling") is None)
+    button.click()
+
+
 def live(browser: webdriver.Chrome) -> None:
     """Wait until the stream is heard."""
     until(browser, lambda: browser.find_element(By.ID, "link").get_attribute("data-link") == "live")
@@ -181,10 +187,39 @@ def test_a_new_alarm_appears_without_a_reload_and_is_told(browser: webdriver.Chr
 def test_a_click_acknowledges(browser: webdriver.Chrome, page: Running) -> None:
     live(browser)
     page.raise_alert(alert("c1"))
-    shown(browser, "c1").find_element(By.TAG_NAME, "button").click()
+    press(browser, shown(browser, "c1").find_element(By.TAG_NAME, "button"))
     until(browser, lambda: acknowledged(browser, "c1"))
     assert page.desk.kept["c1"]["acknowledged_ms"] is not None
     assert browser.title == "Vigil" and urlsplit(browser.current_url).path == "/"
+
+
+def test_a_second_press_on_the_same_spot_does_not_acknowledge_the_alarm_that_has_moved_there(
+    browser: webdriver.Chrome, page: Running
+) -> None:
+    live(browser)
+    page.raise_alert(alert("d1"))
+    page.raise_alert(alert("d2", priority="low"))
+    shown(browser, "d2")
+    upper = shown(browser, "d1").find_element(By.TAG_NAME, "button")
+    until(browser, lambda: browser.find_element(By.ID, "alarm-list").get_attribute("data-settling") is None)
+    script = """
+      const [upper, done] = arguments, at = upper.getBoundingClientRect(), first = upper.closest('[data-alert]');
+      new MutationObserver((_, observer) => {
+        if (first.dataset.acknowledged !== 'true') return;
+        observer.disconnect();
+        requestAnimationFrame(() => {
+          const found = document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2);
+          found.dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true, detail: 2}));
+          done(found.closest('[data-alert]').dataset.alert);
+        });
+      }).observe(first, {attributes: true});
+      upper.click();"""
+    assert browser.execute_async_script(script, upper) == "d2", "the other alarm's button lies there now"
+    live(browser)
+    until(browser, lambda: browser.find_element(By.ID, "alarm-list").get_attribute("data-settling") is None)
+    assert page.desk.kept["d2"]["acknowledged_ms"] is None
+    press(browser, shown(browser, "d2").find_element(By.TAG_NAME, "button"))
+    until(browser, lambda: acknowledged(browser, "d2"))
 
 
 def test_the_keyboard_acknowledges_and_goes_on_to_the_next(browser: webdriver.Chrome, page: Running) -> None:
@@ -209,7 +244,7 @@ def test_an_acknowledging_that_fails_is_said_and_can_be_tried_again(browser: web
     page.raise_alert(alert("t1"))
     button = shown(browser, "t1").find_element(By.TAG_NAME, "button")
     kept = page.desk.kept.pop("t1")
-    button.click()
+    press(browser, button)
     until(browser, lambda: "Not acknowledged: no alarm has this id" in shown(browser, "t1").text)
     complaints = [entry["message"] for entry in browser.get_log("browser")]
     assert len(complaints) == 1 and "404" in complaints[0]

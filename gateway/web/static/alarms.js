@@ -2,6 +2,11 @@
 
 import { age, clock, iso, put } from "./words.js";
 
+// A button that has just come to lie under a finger is not the one that the finger was meant for. It counts after a moment; at
+// most so many moments in a while, so that alarms without end cannot keep anybody from acknowledging.
+const SETTLES_MS = 500;
+const SETTLES_MOST = 4;
+const SETTLES_WITHIN_MS = 5_000;
 const PRIORITIES = ["high", "medium", "low"];
 const field = (element, name) => element.querySelector(`[data-field=${name}]`);
 const unseen = (alert) => alert.acknowledged_ms === null || alert.acknowledged_ms === undefined;
@@ -24,7 +29,12 @@ export class Alarms {
     this.elements = new Map();
     this.ready = false; // whether the alarms that were there before have been told
     for (const element of this.list.children) this.elements.set(element.dataset.alert, element);
+    this.moves = [];
     this.list.addEventListener("submit", (event) => this.submit(event));
+    this.list.addEventListener("click", (event) => {
+      const pointed = event.detail > 0; // a keyboard's press goes to what has the focus, wherever it is
+      if (pointed && this.list.dataset.settling && event.target.closest("button")) event.preventDefault();
+    });
   }
 
   /** The open alarms of a snapshot; others are over. */
@@ -55,6 +65,7 @@ export class Alarms {
       element.querySelector("form").action = `/alerts/${encodeURIComponent(alert.id)}/acknowledge`;
       this.elements.set(alert.id, element);
       this.list.append(element);
+      this.moved();
     }
     this.fill(element, alert);
     if (!known && this.ready && unseen(alert)) {
@@ -108,9 +119,21 @@ export class Alarms {
     const element = this.elements.get(id);
     const focused = element?.contains(document.activeElement);
     element?.remove();
+    this.moved();
     this.elements.delete(id);
     this.alerts.delete(id);
     if (focused) this.focusNext();
+  }
+
+  /** Something took another place in the list: for a moment, no press counts. */
+  moved() {
+    const now = performance.now();
+    this.moves = this.moves.filter((at) => now - at < SETTLES_WITHIN_MS);
+    if (this.moves.length >= SETTLES_MOST || now - this.moves.at(-1) < SETTLES_MS / 10) return;
+    this.moves.push(now);
+    this.list.dataset.settling = "true";
+    clearTimeout(this.settled);
+    this.settled = setTimeout(() => delete this.list.dataset.settling, SETTLES_MS);
   }
 
   /** Put the elements in order, moving only those that are not in their place: moving one would take its focus away. */
@@ -124,6 +147,7 @@ export class Alarms {
       } else {
         const held = element.contains(document.activeElement) ? document.activeElement : null;
         this.list.insertBefore(element, place);
+        this.moved();
         held?.focus({ preventScroll: true });
       }
     }

@@ -85,5 +85,5 @@ button.addEventListener("click", async () => {
 setInterval(tick, TICK_MS);
 animate(() => homes.sweeps());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const sweep of homes.sweeps()) sweep.restyle();
+  for (const sweep of homes.sweeps()) sweep.fit(); // in the new colours
 });
