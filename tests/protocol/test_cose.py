@@ -180,6 +180,9 @@ def test_a_header_that_must_be_understood_is_refused() -> None:
 EMPTY = cbor.encode({1: -8})
 SHAPES = {
     "not an array": b"\xd2" + cbor.encode({1: 2}),
+    "a map of four": b"\xd2" + cbor.encode({1: 2, 3: 4, 5: 6, 7: 8}),
+    "a text of four": b"\xd2" + cbor.encode("four"),
+    "a header that is a text": b"\xd2" + cbor.encode(["", {}, b"", bytes(64)]),
     "three parts": b"\xd2" + cbor.encode([EMPTY, {}, b""]),
     "five parts": b"\xd2" + cbor.encode([EMPTY, {}, b"", bytes(64), b""]),
     "a header that is a map": b"\xd2" + cbor.encode([{1: -8}, {}, b"", bytes(64)]),
@@ -209,6 +212,9 @@ def test_another_shape_is_malformed(raw: bytes) -> None:
         [cbor.encode({1: 24}), {5: bytes(12)}],
         [cbor.encode({1: 24}), {5: bytes(12)}, bytes(15)],
         [cbor.encode({1: 24}), {5: bytes(12)}, "text"],
+        [cbor.encode({1: 24}), {5: bytes(12)}, "a text as long as a tag"],
+        [cbor.encode({1: 24}), {5: bytes(12)}, [0] * 20],
+        [cbor.encode({1: 24}), {5: bytes(12)}, None],
         [cbor.encode({1: 24}), [], bytes(20)],
         [{1: 24}, {5: bytes(12)}, bytes(20)],
         [cbor.encode({1: 24}), {1: 24, 5: bytes(12)}, bytes(20)],
@@ -223,6 +229,7 @@ def test_another_cipher_or_iv_is_refused() -> None:
     for head, beside, code in (
         ({1: 1}, {5: bytes(12)}, "alg_unsupported"),
         ({1: 24.5}, {5: bytes(12)}, "alg_unsupported"),
+        ({1: 24.0}, {5: bytes(12)}, "alg_unsupported"),
         ({1: 24}, {5: bytes(11)}, "iv_size"),
         ({1: 24}, {5: "twelve bytes"}, "iv_size"),
         ({1: 24}, {}, "iv_size"),

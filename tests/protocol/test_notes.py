@@ -125,6 +125,7 @@ BAD = {
     "no newline at the end": TEXT + "\n" + LINE[:-1],
     "an empty line among the signatures": TEXT + "\n" + LINE + "\n",
     "something else among the signatures": TEXT + "\n" + LINE + "more\n",
+    "a line without a dash": TEXT + "\n" + LINE.removeprefix("\u2014 "),
     "a hyphen for a dash": TEXT + "\n" + LINE.replace("\u2014", "-"),
     "a carriage return": TEXT + "\n" + LINE[:-1] + "\r\n",
     "a tab": "a\ttext\n\n" + LINE,
