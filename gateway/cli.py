@@ -32,6 +32,7 @@ from protocol.evidence import Trust, describe
 TABLE = "gateway"
 CONFIG_NAME = "vigil.toml"
 FILE_SIZE_MAX = 1 << 20  # bytes of a settings, trust or admission file
+ISO_MAX_MS = 253_402_300_800_000  # the year 10,000, which ISO 8601 and the standard library do not write
 
 
 def _now_ms() -> int:
@@ -344,6 +345,8 @@ def _message(row: Alert) -> str | None:
 
 
 def _iso(at_ms: int) -> str:
+    if at_ms >= ISO_MAX_MS:
+        return f"{at_ms} ms after 1970"  # a device may say any number
     return (
         datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
         .isoformat(timespec="milliseconds")
