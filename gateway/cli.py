@@ -16,9 +16,9 @@ from typing import Any
 import click
 import segno
 
-from gateway import commands, evidence, keyring, pairing, service
+from gateway import commands, evidence, keyring, pairing, preflight, service
 from gateway.alerts.book import Alert
-from gateway.settings import Settings
+from gateway.settings import EVERYWHERE, Settings
 from gateway.store import alerts as alert_rows
 from gateway.store import devices, keys, messages, schema
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, Writer
@@ -26,12 +26,11 @@ from ledger.client import Client
 from protocol import config, topics
 from protocol import pairing as wire_pairing
 from protocol.answer import Answer, Host
-from protocol.errors import ConfigError, NotFound, Unavailable
+from protocol.errors import ConfigError, Malformed, NotFound, Unavailable
 from protocol.evidence import Trust, describe
 
 TABLE = "gateway"
 CONFIG_NAME = "vigil.toml"
-FILE_SIZE_MAX = 1 << 20  # bytes of a settings, trust or admission file
 ISO_MAX_MS = 253_402_300_800_000  # the year 10,000, which ISO 8601 and the standard library do not write
 
 
@@ -39,21 +38,10 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _file(path: Path, what: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(FILE_SIZE_MAX + 1)
-    except OSError as error:
-        raise ConfigError("file_unreadable", f"cannot read the {what} {path}: {error.strerror}") from error
-    if len(data) > FILE_SIZE_MAX:
-        raise ConfigError("file_too_large", f"the {what} {path} is larger than {FILE_SIZE_MAX} bytes")
-    return data
-
-
 def _settings(host: Host, file: Path | None, **flags: object) -> Settings:
     named = file or (Path(host.env["VIGIL_CONFIG"]) if host.env.get("VIGIL_CONFIG") else None)
     chosen = named or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
-    text = "" if chosen is None else _file(chosen, "settings file").decode("utf-8", "replace")
+    text = "" if chosen is None else preflight.read(chosen, "settings file").decode("utf-8", "replace")
     return config.resolve(Settings, TABLE, text=text, env=host.env, flags=flags)
 
 
@@ -75,7 +63,7 @@ def _keyring(settings: Settings) -> keyring.Keyring:
             if address
         )
     )
-    names = tuple(name for name in names if name not in ("0.0.0.0", "::"))  # noqa: S104
+    names = tuple(name for name in names if name not in EVERYWHERE)
     return keyring.opened(settings.state, names=names, now=datetime.datetime.now(datetime.UTC))
 
 
@@ -87,6 +75,8 @@ def _record(settings: Settings, name: str = RECORD_FILE) -> Iterator[sqlite3.Con
     connection = schema.reader(path)
     try:
         yield connection
+    except sqlite3.Error as error:
+        raise Unavailable("store_unreadable", f"cannot read {path}: {error}") from error
     finally:
         connection.close()
 
@@ -116,26 +106,23 @@ def run(host: Host, /, state: Path | None, file: Path | None, **flags: object) -
     """Serve devices and caregivers until SIGTERM."""
     settings = _settings(host, file, state=state, **flags)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    trust = Trust.from_json(_file(Path(settings.trust), "trust file")) if settings.trust else None
-    admission = _file(Path(settings.admission), "admission") if settings.admission else None
-    if settings.ledger_url and trust is None:
-        raise ConfigError(
-            "trust_missing", "with --ledger-url, give --trust: the keys to check the ledger's answers with"
-        )
+    given = preflight.check(settings)
 
     def ready(ports: Mapping[str, object]) -> None:
         if host.json:
             click.echo(json.dumps({"event": "ready", **ports}))
         else:
             click.echo(f"devices   {ports['address']}")
-            click.echo(f"the page  http://127.0.0.1:{ports['page']}/")
+            page = f"[{settings.page_host}]" if ":" in settings.page_host else settings.page_host
+            click.echo(f"the page  http://{page}:{ports['page']}/")
             if settings.plain_port >= 0:
                 click.echo(f"NOT SAFE  a listener without TLS is open on 127.0.0.1:{ports['plain']}")
         host.ready()
 
     with commands.sole(settings.state):
         ring = _keyring(settings)
-        asyncio.run(service.run(settings, ring, trust=trust, admission=admission, ready=ready))
+        preflight.check_admission(given, ring.key.public)
+        asyncio.run(service.run(settings, ring, trust=given.trust, admission=given.admission, ready=ready))
 
 
 @cli.command()
@@ -156,9 +143,7 @@ def key(host: Host, state: Path | None, file: Path | None) -> Answer:
 def pair(host: Host, state: Path | None, file: Path | None, address: str | None, name: str) -> Answer:
     """Show a code with which one device can join, for ten minutes."""
     settings = _settings(host, file, state=state)
-    told = address or settings.pair_address or f"{settings.pair_host}:{settings.pair_port}"
-    ring = _identity(settings)
-    offer = pairing.make_offer(ring, address=told)
+    offer = _offer(settings, address)
     now_ms = _now_ms()
     expires_ms = now_ms + wire_pairing.VALID_S * 1000
     writer = Writer(settings.state)
@@ -175,6 +160,20 @@ def pair(host: Host, state: Path | None, file: Path | None, address: str | None,
         data={"offer": text, "expires": _iso(expires_ms)},
         text=f"{shown.getvalue()}\n{text}\n\nGood for ten minutes and one device:\n  vigil device pair '{text}'",
     )
+
+
+def _offer(settings: Settings, address: str | None) -> wire_pairing.Offer:
+    """An offer that a device can read, with an address that it can call."""
+    host = f"[{settings.pair_host}]" if ":" in settings.pair_host else settings.pair_host
+    told = address or settings.pair_address or f"{host}:{settings.pair_port}"
+    offer = pairing.make_offer(_identity(settings), address=told)
+    try:
+        wire_pairing.Offer.from_text(offer.text())
+    except Malformed as error:
+        raise ConfigError("pair_address", f"{told} is no host:port: give --address, or set pair_address") from error
+    if told.rpartition(":")[0].strip("[]") in EVERYWHERE:
+        raise ConfigError("pair_address", f"nobody can call {told}: give --address, or set pair_address")
+    return offer
 
 
 @cli.command(name="devices")
@@ -293,7 +292,7 @@ def export_evidence(
         raise ConfigError("ledger_missing", "evidence needs --ledger-url and --trust, or both in the settings file")
     if (which is None) == (alert is None):
         raise ConfigError("evidence_of_what", "give either --message or --alert")
-    keys_of_log = Trust.from_json(_file(Path(settings.trust), "trust file"))
+    keys_of_log = Trust.from_json(preflight.read(Path(settings.trust), "trust file"))
     with _record(settings) as conn, _record(settings, KEYS_FILE) as secrets:
         device, position = evidence.position_from(which) if which is not None else _raised_by(conn, alert or "")
         lk = None
@@ -318,12 +317,7 @@ def export_evidence(
 def check_config(host: Host, state: Path | None, file: Path | None) -> Answer:
     """The settings as they would be, or what is wrong with them."""
     settings = _settings(host, file, state=state)
-    from gateway.ingress import broker
-    from gateway.web.serve import loopback
-
-    loopback(settings.page_host)
-    if settings.broker_url:
-        broker.address(settings.broker_url)
+    preflight.check(settings)
     found = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
     return Answer(data=found, text="\n".join(f"{name} = {value!r}" for name, value in found.items()))
 

@@ -18,11 +18,12 @@ from gateway.alerts.book import REMEMBERED_MAX, Book, Changes, Notice, merged
 from gateway.alerts.escalation import Policy
 from gateway.store import alerts, devices, values
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE, Writer
-from protocol.errors import ConfigError, Unavailable, VigilError
+from protocol.errors import ConfigError, NotFound, Unavailable, VigilError
 
 LOCK_FILE = "gateway.lock"
 ANSWER_S = 10.0  # how long a command waits for the running gateway
 LOOK_EVERY_S = 0.05
+KINDS = {str(kind.exit_code): kind for kind in (ConfigError, NotFound, Unavailable)}  # of errors that cross processes
 ERASURE = "erasure"  # who resolves the alerts of an enrolment that is erased
 SCRUBBED = (KEYS_FILE, VALUES_FILE)  # their journals are emptied after an erasure
 
@@ -39,14 +40,19 @@ class Asked:
 
 @contextmanager
 def sole(state: Path) -> Iterator[None]:
-    """Hold the folder for one gateway. Raises ConfigError: state_in_use."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    """Hold the folder for one gateway. Raises ConfigError: state_in_use; Unavailable: state_unwritable."""
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Unavailable("state_unwritable", f"cannot use the folder {state}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigError("state_in_use", f"a gateway is running on {state}") from error
+            raise ConfigError(
+                "state_in_use", f"a gateway is running on {state}; stop it, or name another folder with --state"
+            ) from error
         yield
     finally:
         os.close(descriptor)
@@ -62,7 +68,7 @@ def waiting(conn: sqlite3.Connection) -> list[Asked]:
 
 
 def done(conn: sqlite3.Connection, number: int, outcome: str, *, now_ms: int) -> None:
-    """Write down what became of a request: "" or an error's code and sentence."""
+    """Write down what became of a request: "" or the `outcome_of` an error."""
     conn.execute("UPDATE asked SET done_ms = ?, outcome = ? WHERE id = ?", (now_ms, outcome, number))
 
 
@@ -158,7 +164,13 @@ def _outcome(conn: sqlite3.Connection, number: int) -> str | None:
     return None if row is None else str(row[0])
 
 
+def outcome_of(error: VigilError) -> str:
+    """What `done` writes down of a failure: enough to raise it again in the process that asked."""
+    return f"{error.exit_code} {error.code}: {error.detail}"
+
+
 def _raise(outcome: str) -> None:
     if outcome:
-        code, _, detail = outcome.partition(": ")
-        raise VigilError(code, detail)
+        exit_code, _, said = outcome.partition(" ")
+        code, _, detail = said.partition(": ")
+        raise KINDS.get(exit_code, VigilError)(code, detail)

@@ -189,7 +189,7 @@ class Duties:
             else:
                 await gateway.desk.commit(commands.answer(gateway.ward.book, asked, now_ms=self._now_ms()))
         except VigilError as error:
-            outcome = f"{error.code}: {error.detail}"
+            outcome = commands.outcome_of(error)
         await gateway.writer.run(lambda conn: commands.done(conn, asked.number, outcome, now_ms=self._now_ms()))
 
     async def _erase(self, device: str) -> None:

@@ -1,7 +1,25 @@
 """The gateway's settings: one frozen value, made once. deploy/vigil.example.toml explains each."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from protocol.errors import ConfigError
+
+PORT_MAX = 65_535
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("mqtt_port", "pair_port", "page_port", "metrics_port"), (0, PORT_MAX)),
+    "plain_port": (-1, PORT_MAX),
+    "verify_threads": (0, 64),
+    **dict.fromkeys(("data_rate_per_s", "data_burst", "alarm_rate_per_s", "alarm_burst"), (0.001, 1e9)),
+    "keep_waves_hours": (0, 876_000),  # a hundred years, and their milliseconds fit an integer
+    "keep_vitals_days": (0, 36_500),
+    "anchor_every_s": (0.01, 86_400),
+    **dict.fromkeys(("escalate_after_s", "ends_after_s"), (0.01, 86_400)),
+}  # least and most; what is not a number is outside
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - hosts to bind to, which are no places to call
+_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]{1,253}):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +77,18 @@ class Settings:
     """When the second step begins, and when the policy ends after it; so often is its end repeated."""
     demo: bool = False
     """Simulated data raises alarms."""
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError("settings_bad_value", f"[gateway] {name} lies between {least:g} and {most:g}")
+        for name in ("mqtt_address", "pair_address"):
+            address = getattr(self, name)
+            found = _ADDRESS.fullmatch(address)
+            if address and (found is None or not 0 < int(found[1]) <= PORT_MAX):
+                raise ConfigError("settings_bad_value", f"[gateway] {name} is host:port")
+        if self.mqtt_host in EVERYWHERE and not self.mqtt_address:
+            raise ConfigError(
+                "settings_bad_value",
+                f"with mqtt_host {self.mqtt_host}, set mqtt_address: the host:port that devices are told",
+            )
