@@ -213,6 +213,8 @@ def _content_type(head: bytes) -> str:
         size, at = head[6], 7
         if size < 24:
             raise Malformed("inner_not_deterministic", "a length in more bytes than it needs")
+    elif size > 24:
+        raise Malformed("inner_not_deterministic", "a length in more bytes than a content type has")
     if head[:5] != b"\xa2\x01\x18\x18\x03" or not 0 <= size <= CONTENT_TYPE_MAX or len(head) != at + size:
         raise Malformed("inner_header", "the inner header is {1: 24, 3: content type}")
     try:
