@@ -11,7 +11,7 @@ import pytest
 from protocol import content, cose, keys, message, topics
 from protocol.errors import Malformed
 from protocol.message import Position
-from tests.support import chain
+from tests.support import chain, damage
 
 SIZE = 8192
 KIND = content.CONTENT_TYPES[topics.DATA]
@@ -154,3 +154,24 @@ def test_every_cut_inside_a_layer_is_refused() -> None:
         body = Layout().lay([cut, ((4, chain.LINK_ID), (5, bytes(12))), sealed])
         with pytest.raises(Malformed):
             read(signed(head, b"\xd0" + body))
+
+
+def test_every_flipped_bit_of_a_header_is_refused_even_when_signed_and_sealed_so() -> None:
+    """But for letters of the content type, which the content's reader compares."""
+    place, said = PLACES[3], b"said"
+    cek = keys.content_key(chain.LK, *place)
+    whole = message.parse(laid(Layout(), place, said), topic=chain.TOPIC, size_max=SIZE)
+
+    def signed(head: bytes, inner: bytes) -> bytes:
+        signature = chain.DEVICE.sign(cose.signature_input(head, AAD, inner))
+        return b"\xd2\x84" + cose.bstr(head) + b"\xa0" + cose.bstr(inner) + b"\x58\x40" + signature
+
+    flips = damage.every_bit_flip(whole.protected_bytes)
+    assert damage.accepted(lambda head: read(signed(head, whole.payload)), flips) == []
+    for inner_head in damage.every_bit_flip(Layout().lay(((1, 24), (3, KIND)))):
+        sealed = nacl.bindings.crypto_aead_chacha20poly1305_ietf_encrypt(
+            said, cose.encryption_input(inner_head, AAD), bytes(12), cek
+        )
+        body = Layout().lay([inner_head, ((4, chain.LINK_ID), (5, bytes(12))), sealed])
+        found = damage.read_or_refuse(lambda inner: read(signed(whole.protected_bytes, inner)), b"\xd0" + body)
+        assert found is None or (isinstance(found, message.Opened) and found.content_type not in content.CONTENT_TYPES)
