@@ -85,6 +85,7 @@ def test_another_key_or_topic_is_refused() -> None:
         {"expires": None},
         {"kind": "explode"},
         {"kind": 1},
+        {"kind": ["ping"]},
         {"kind": b"ping"},
         {"args": []},
         {"args": None},

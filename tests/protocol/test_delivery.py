@@ -103,6 +103,7 @@ def test_another_key_or_topic_is_refused() -> None:
         {"ranges": [[number * 2, number * 2] for number in range(content.RANGES_MAX + 1)]},
         {"refused": None},
         {"refused": [[1]]},
+        {"refused": [{0: 1, 1: "code"}]},
         {"refused": [[1, 2]]},
         {"refused": [["1", "code"]]},
         {"refused": [[1 << 48, "code"]]},
