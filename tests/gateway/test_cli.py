@@ -89,9 +89,7 @@ def test_every_command_has_json_help_and_a_sentence() -> None:
             option for param in command.params for option in param.opts
         }, words
         assert run(*words, "--help").exit_code == 0
-    assert (
-        "0 ok, 1 error, 2 usage" in run("--help").output or "Exit codes" in CliRunner().invoke(vigil.cli, ["-h"]).output
-    )
+    assert "Exit codes: 0 ok" in CliRunner().invoke(vigil.cli, ["--help"]).output
 
 
 def test_the_key_is_made_once_and_is_public_only(tmp_path: Path) -> None:
@@ -214,7 +212,7 @@ def test_check_config_shows_every_setting_as_it_would_be(tmp_path: Path) -> None
     (tmp_path / "here/vigil.toml").write_text('[gateway]\nanchor_every_s = 5\nwebhook_first = "https://h.example/x"\n')
     code, said = asked("check-config", "--state", "s", env={"VIGIL_GATEWAY_PAIR_PORT": "4000"})
     assert code == 0
-    assert said.keys() == {name for name in Settings.__dataclass_fields__}
+    assert said.keys() == set(Settings.__dataclass_fields__)
     assert (said["anchor_every_s"], said["webhook_first"], said["pair_port"]) == (5.0, "https://h.example/x", 4000)
     assert "anchor_every_s = 5.0" in run("check-config").stdout
     assert not (tmp_path / "here/s").exists(), "looking changes nothing"
@@ -284,14 +282,16 @@ def lodged(tmp_path: Path) -> dict[str, str]:
         "VIGIL_GATEWAY_LEDGER_URL": LEDGER,
         "VIGIL_GATEWAY_TRUST": str(tmp_path / "trust.json"),
         "VIGIL_GATEWAY_ADMISSION": str(tmp_path / "admission.cose"),
+        "VIGIL_GATEWAY_PAIR_HOST": "192.0.2.1",  # no address of this machine: whoever comes so far goes no further
+        "VIGIL_GATEWAY_MQTT_PORT": "0",
+        "VIGIL_GATEWAY_PAGE_PORT": "0",
+        "VIGIL_GATEWAY_METRICS_PORT": "0",
     }
 
 
 def test_files_that_fit_are_taken(lodged: dict[str, str]) -> None:
     assert asked("check-config", env=lodged)[0] == 0
-    taken = lodged | {"VIGIL_GATEWAY_PAIR_HOST": "192.0.2.1", "VIGIL_GATEWAY_MQTT_PORT": "0"}
-    taken |= {"VIGIL_GATEWAY_PAGE_PORT": "0", "VIGIL_GATEWAY_METRICS_PORT": "0"}
-    assert failure("run", env=taken) == (5, "port_taken"), "all was well but that it cannot listen there"
+    assert failure("run", env=lodged) == (5, "port_taken"), "all was well but that it cannot listen there"
 
 
 def test_an_admission_of_another_key_or_by_another_registry_is_refused(lodged: dict[str, str], tmp_path: Path) -> None:
