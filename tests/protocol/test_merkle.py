@@ -79,6 +79,12 @@ def test_every_growth_of_every_small_tree_holds_and_only_between_its_sizes() -> 
         for size1 in range(1, size2 + 1):
             path = TREE.consistency(size1, size2)
             grown(size1, size2, path)
+            for root in (bytes(32), TREE.root(size1 + 1 if size1 < SIZE_MAX else 1)):
+                with pytest.raises(VerificationFailed):
+                    grown(size1, size2, path, root1=root)
+                if size2 != size1 + 1 or root == bytes(32):
+                    with pytest.raises(VerificationFailed):
+                        grown(size1, size2, path, root2=root)
             for other in range(1, size2):
                 if other != size1:
                     with pytest.raises(VerificationFailed):
