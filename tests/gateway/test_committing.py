@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,12 +102,15 @@ def test_readings_for_curves_that_cannot_be_kept_cost_nothing_else(tmp_path: Pat
 
 def test_a_gateway_that_stops_writes_what_waits_behind_the_commit_under_way(tmp_path: Path) -> None:
     async def live() -> None:
+        gate = threading.Event()
         async with open_house(tmp_path) as house:
+            house.gateway.writer.submit(lambda _: gate.wait(10))  # so that the commit is under way until we say
             first = house.send(ADA, PRESSED, lane=topics.ALARM)
             assert not house.gateway.committing.free
             others = [house.send(ADA, raw) for raw in READINGS]
             await asyncio.sleep(0)
             assert first == [] and house.gateway.intake.waiting == 0
+            gate.set()
         assert [first, *others] == [[0]] * 4
 
     asyncio.run(live())
