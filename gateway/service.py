@@ -36,7 +36,7 @@ from gateway.web.hub import Hub
 from gateway.web.serve import loopback
 from protocol import message
 from protocol.content import State
-from protocol.errors import ConfigError
+from protocol.errors import Unavailable
 from protocol.evidence import Trust
 
 DRAIN_S = 5.0  # when stopping, how long the last commit may take
@@ -240,9 +240,8 @@ async def _listening(gateway: Gateway) -> AsyncIterator[Mapping[str, object]]:
         if settings.plain_port >= 0:
             plain_port = await gateway.endpoint().start("127.0.0.1", settings.plain_port, None)
     except OSError as error:
-        raise ConfigError(
-            "port_taken", f"cannot listen for devices on {settings.mqtt_host}: {error.strerror}"
-        ) from error
+        where = f"{settings.mqtt_host}:{settings.mqtt_port}"
+        raise Unavailable("port_taken", f"cannot listen for devices on {where}: {error.strerror}") from error
     address = settings.mqtt_address or f"{settings.mqtt_host}:{mqtt_port}"
     certificate = (keyring.folder / "server.pem", keyring.folder / "server.key")
     async with contextlib.AsyncExitStack() as stack:
