@@ -17,8 +17,7 @@ from protocol.errors import Malformed, ProtocolError, Unavailable
 if TYPE_CHECKING:
     from gateway.service import Gateway
 
-CONNECTIONS_MAX = 32
-TRIES_PER_S, TRIES_BURST = 0.2, 10.0  # tries of one caller: a person pairs one device at a time
+TRIES_PER_S, TRIES_BURST = 2.0, 20.0  # of one caller: people pair one device at a time, a script a few
 ALL_PER_S, ALL_BURST = 5.0, 50.0  # of all: 3,000 guesses while a code is good, and it has 2^128 possible secrets
 ADDRESSES_MAX = 1024  # callers that are remembered; beyond it the one that was new the longest ago is forgotten
 BODY_WITHIN_S = 5.0  # a request that is not all there by then is not waited for

@@ -257,7 +257,6 @@ async def _listening(gateway: Gateway) -> AsyncIterator[Mapping[str, object]]:
                 port=settings.pair_port,
                 name="pairing",
                 certificate=certificate,
-                connections_max=pair_app.CONNECTIONS_MAX,
             )
         )
         metrics_port = await stack.enter_async_context(

@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.door import Door, Guest, Limits
 from protocol.errors import Unavailable
 
 KEEP_ALIVE_S = 30  # an idle connection
@@ -35,9 +36,13 @@ async def serving(
     name: str,
     connections_max: int = 128,
     certificate: tuple[Path, Path] | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[int]:
     """Serve `app` while the block runs, and yield the port that is bound. port: 0 for any free one; certificate: files of
-    the certificate and its key for TLS 1.3. Raises Unavailable: port_taken."""
+    the certificate and its key for TLS 1.3; limits: then, for whom it lets in, in place of connections_max.
+
+    Raises Unavailable: port_taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -53,7 +58,7 @@ async def serving(
         ws="none",
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WITHIN_S,
-        limit_concurrency=connections_max,
+        limit_concurrency=None if certificate else connections_max,
         ssl_certfile=None if certificate is None else certificate[0],
         ssl_keyfile=None if certificate is None else str(certificate[1]),
     )
@@ -61,10 +66,22 @@ async def serving(
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
     server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listening]), name=name)
-    try:
-        yield int(listening.getsockname()[1])
-    finally:
-        server.should_exit = True
-        await task
-        listening.close()
+    port = int(listening.getsockname()[1])
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(listening.close)
+        task = asyncio.create_task(server.serve(sockets=[] if config.ssl else [listening]), name=name)
+        stack.push_async_callback(_ended, server, task)
+        if config.ssl is not None:
+
+            def guest() -> Guest:
+                return Guest(config=config, server_state=server.server_state, app_state={})
+
+            await stack.enter_async_context(
+                Door(make=guest, context=config.ssl, limits=limits or Limits()).opened(listening)
+            )
+        yield port
+
+
+async def _ended(server: _Server, task: "asyncio.Task[None]") -> None:
+    server.should_exit = True
+    await task

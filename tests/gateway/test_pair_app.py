@@ -19,6 +19,7 @@ import vigil
 from device_sim import enrolment
 from device_sim import pair as device_pair
 from gateway import keyring, pair_app, pairing
+from gateway.door import Limits
 from gateway.serving import serving
 from gateway.store import keys
 from gateway.store.writer import KEYS_FILE
@@ -32,7 +33,9 @@ TOLD = {"mqtt": "127.0.0.1:8883"}
 
 
 @contextlib.asynccontextmanager
-async def open_door(state: Path, *, now_ms: Callable[[], int] | None = None) -> AsyncIterator[tuple[House, int]]:
+async def open_door(
+    state: Path, *, now_ms: Callable[[], int] | None = None, limits: Limits | None = None
+) -> AsyncIterator[tuple[House, int]]:
     """A gateway with its pairing endpoint on a free port of loopback."""
     async with open_house(state) as house:
         ring = house.gateway.keyring
@@ -44,7 +47,7 @@ async def open_door(state: Path, *, now_ms: Callable[[], int] | None = None) -> 
             port=0,
             name="pairing",
             certificate=(ring.folder / "server.pem", ring.folder / "server.key"),
-            connections_max=pair_app.CONNECTIONS_MAX,
+            limits=limits,
         ) as port:
             yield house, port
 
@@ -282,6 +285,68 @@ def test_a_device_that_leaves_while_it_asks_is_no_fault_of_the_gateway(
     with caplog.at_level(logging.WARNING):
         asyncio.run(scene())
     assert "Traceback" not in caplog.text
+
+
+async def closed(reader: asyncio.StreamReader) -> None:
+    """The other side has gone away."""
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+async def silent(port: int, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A socket that says nothing, from an address of this machine."""
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+
+
+def test_who_opens_sockets_and_says_nothing_shuts_out_the_own_address_only(tmp_path: Path) -> None:
+    limits = Limits(of_address=3, of_all=8, handshake_s=60, whole_s=60)
+
+    async def scene() -> None:
+        async with open_door(tmp_path, limits=limits) as (_, port):
+            held = [await silent(port, "127.0.0.9") for _ in range(limits.of_address)]
+            fourth, writer = await silent(port, "127.0.0.9")
+            await closed(fourth)
+            writer.close()
+            assert (await asyncio.to_thread(post, port, b""))[0] == 400
+            held.pop()[1].transport.abort()
+            held += [await silent(port, f"127.0.0.{10 + number}") for number in range(limits.of_all)]
+            await closed(held[-1][0])
+            for _, one in held:
+                one.transport.abort()
+
+    asyncio.run(scene())
+
+
+def test_who_says_nothing_is_cut_after_a_while_before_and_after_the_handshake(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with open_door(tmp_path, limits=Limits(handshake_s=0.3, whole_s=0.6)) as (_, port):
+            before, first = await silent(port, "127.0.0.1")
+            await closed(before)
+            after, second = await trickle(port, b"")
+            await closed(after)
+            slow, third = await trickle(port, b"POST /pair HTTP/1.1\r\nx-slow: ")
+            await closed(slow)
+            for writer in (first, second, third):
+                writer.close()
+            for _ in range(2 * Limits().of_address):
+                assert (await asyncio.to_thread(post, port, b""))[0] in (400, 429), "those who left make room"
+
+    asyncio.run(scene())
+
+
+def test_an_open_door_does_not_keep_the_gateway_from_stopping(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            _, port = await stack.enter_async_context(open_door(tmp_path))
+            _, first = await silent(port, "127.0.0.1")
+            reader, second = await trickle(port, b"POST /pair HTTP/1.1\r\n")
+            async with asyncio.timeout(8):
+                await stack.aclose()
+            await closed(reader)
+            first.close()
+            second.close()
+
+    asyncio.run(scene())
 
 
 # -- the shown code --------------------------------------------------------------------------------------------------

@@ -305,8 +305,8 @@ def test_pairing_limits_are_those_of_the_code() -> None:
     assert (media, request["schema"]["maxLength"]) == (wire.CONTENT_TYPE, wire.REQUEST_SIZE_MAX)
     assert operation["responses"]["200"]["content"][media]["schema"]["maxLength"] == wire.ANSWER_SIZE_MAX
     limits = (
-        f"After {pair_app.TRIES_BURST:.0f} at once, a caller is answered once in {1 / pair_app.TRIES_PER_S:.0f} seconds,"
-        f" and all callers {pair_app.ALL_PER_S:.0f} times a second."
+        f"After {pair_app.TRIES_BURST:.0f} at once, a caller is answered {pair_app.TRIES_PER_S:.0f} times a second,"
+        f" and all callers {pair_app.ALL_PER_S:.0f} times."
     )
     assert limits in operation["description"]
     assert wire.VALID_S == 600 and "ten minutes" in operation["description"]
