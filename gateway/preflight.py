@@ -40,8 +40,8 @@ def read(path: Path, what: str) -> bytes:
 def check(settings: Settings) -> Given:
     """The files that `settings` name. Raises ConfigError, with the fix, for what cannot work; Unavailable: trust_bad."""
     loopback(settings.page_host)
-    if settings.broker_url:
-        broker.address(settings.broker_url)
+    if settings.broker_url and broker.address(settings.broker_url)[2]:
+        broker.context(ca=settings.broker_ca, certificate=settings.broker_certificate, key=settings.broker_key)
     for url in (settings.webhook_first, settings.webhook_second):
         if url:
             webhook.target(url)

@@ -255,6 +255,14 @@ def test_a_setting_that_cannot_work_is_refused_by_name_before_anything_begins(
     assert not (tmp_path / "here/s").exists()
 
 
+@pytest.mark.parametrize("setting", ["broker_ca", "broker_certificate"])
+def test_a_file_of_the_broker_that_cannot_be_used_is_refused(tmp_path: Path, setting: str) -> None:
+    env = {"VIGIL_GATEWAY_BROKER_URL": "mqtts://127.0.0.1:9", f"VIGIL_GATEWAY_{setting.upper()}": "none.pem"}
+    for command in ("check-config", "run"):
+        assert failure(command, "--state", "s", env=env) == (2, "broker_files")
+    assert failure("check-config", env=env | {"VIGIL_GATEWAY_BROKER_URL": "mqtt://192.0.2.1:9"})[0] == 2
+
+
 def test_a_settings_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     for text, code in (("[gateway", "settings_not_toml"), ("[gateway]\nprot = 1", "settings_unknown_key")):
