@@ -15,7 +15,7 @@ from typing import Self
 
 import httpx
 
-from protocol import cbor, merkle, receipt, tiles
+from protocol import cbor, config, merkle, receipt, tiles
 from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable
 
 STATEMENT_TYPE = "application/cose"
@@ -135,10 +135,13 @@ def _unreachable(reason: str) -> Unavailable:
 def _base(url: str) -> httpx.URL:
     try:
         found = httpx.URL(url.rstrip("/"))
-    except httpx.InvalidURL as error:
+        host = found.host
+    except (httpx.InvalidURL, UnicodeError) as error:  # also a host that is no internationalised name
         raise ConfigError("ledger_url", "the ledger's address is not a URL") from error
-    if found.scheme not in ("http", "https") or not found.host:
+    if found.scheme not in ("http", "https") or not host:
         raise ConfigError("ledger_url", "the ledger's address begins with http:// or https:// and names a host")
+    if not config.callable_at(host, found.port):
+        raise ConfigError("ledger_url", "the ledger's address has a host or a port that cannot be")
     return found
 
 

@@ -16,6 +16,7 @@ Settings = TypeVar("Settings")
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
+HOST_MAX, LABEL_MAX, PORT_MAX = 253, 63, 65_535
 
 
 def resolve(
@@ -59,6 +60,19 @@ def state_folder(program: str, env: Mapping[str, str]) -> Path:
     """Where a program keeps its state when nobody says: in VIGIL_STATE, else where the XDG base directories have it."""
     base = env.get("VIGIL_STATE") or f"{env.get('XDG_STATE_HOME') or '~/.local/state'}/vigil"
     return Path(base).expanduser() / program
+
+
+def callable_at(host: str, port: int | None) -> bool:
+    """Whether a connection to there can be tried at all: 1 to 63 characters between dots, 253 in all, a port above 0.
+
+    Libraries raise something else at each of the others, and only when the connection is made.
+    """
+    labels = host.removesuffix(".").split(".")
+    return (
+        len(host) <= HOST_MAX
+        and all(0 < len(label) <= LABEL_MAX for label in labels)
+        and (port is None or 0 < port <= PORT_MAX)
+    )
 
 
 def _table(text: str, table: str) -> Mapping[str, object]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import httpx
 
+from protocol import config
 from protocol.errors import ConfigError
 from protocol.keys import SigningKey
 
@@ -24,10 +25,13 @@ def target(url: str) -> str:
     webhook_url for one that cannot be called, or that has a password in it."""
     try:
         read = httpx.URL(str(httpx.URL(url)))  # once more: a port is only left out of a scheme in lower case
-    except httpx.InvalidURL as error:
+        host = read.host
+    except (httpx.InvalidURL, UnicodeError) as error:  # also a host that is no internationalised name
         raise ConfigError("webhook_url", "the address of a webhook is not a URL") from error
-    if read.scheme not in ("http", "https") or not read.host:
+    if read.scheme not in ("http", "https") or not host:
         raise ConfigError("webhook_url", "the address of a webhook must begin with https:// or http:// and a host")
+    if not config.callable_at(host, read.port):
+        raise ConfigError("webhook_url", "the address of a webhook has a host or a port that cannot be")
     if read.userinfo:
         raise ConfigError("webhook_url", "the address of a webhook must not have a name or a password in it")
     return f"{read.scheme}://{read.netloc.decode()}{read.raw_path.decode()}"

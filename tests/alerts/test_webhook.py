@@ -112,7 +112,19 @@ def test_a_target_is_written_in_one_way(url: str, seen: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "home.example/alerts", "ftp://home.example/", "http://", "http://h:port/", "http://eve:pw@home.example/"],
+    [
+        "",
+        "home.example/alerts",
+        "ftp://home.example/",
+        "http://",
+        "http://h:port/",
+        "http://eve:pw@home.example/",
+        "http://h:99999/",
+        "http://h:0/",
+        "http://a..b/",
+        "http://xn--a.example/",
+        f"http://{'a' * 64}.example/",
+    ],
 )
 def test_an_address_that_cannot_be_called_is_refused_at_the_start_and_not_shown(url: str) -> None:
     with pytest.raises(ConfigError) as refused:

@@ -162,7 +162,13 @@ def test_a_ledger_that_is_not_there_is_unreachable(opened: Opened) -> None:
         assert gone.value.code == "ledger_unreachable"
 
 
-@pytest.mark.parametrize("address", ["", "ledger", "ftp://ledger.example", "http://", "http://[::1", "http://a:b"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "ledger", "ftp://ledger.example", "http://", "http://[::1", "http://a:b", "http://a:99999", "http://a:0",
+        "http://a..b", "http://xn--a.example", f"http://{'a' * 64}.example",
+    ],
+)  # fmt: skip
 def test_an_address_that_is_none_is_the_operators_mistake(address: str) -> None:
     for kind in (Client, AsyncClient):
         with pytest.raises(ConfigError) as wrong:
