@@ -1,6 +1,7 @@
 """The pairing endpoint: one POST over HTTPS, from devices that have no certificate yet; both prove to know the code."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,11 @@ def app(gateway: "Gateway", *, settings: Mapping[str, str | int], now_ms: Callab
             return _refused(403, error.code, error.detail)
         except Unavailable as error:
             return _refused(503, error.code, "the gateway cannot store the enrolment now")
-        if paired.fresh:
-            gateway.reload()
+        if paired.fresh or paired.device not in gateway.directory.members:
+            try:
+                gateway.reload()
+            except sqlite3.Error:
+                return _refused(503, "store_failing", "the gateway cannot read the enrolment now")
         return Response(paired.answer, media_type=pairing.CONTENT_TYPE)
 
     return Starlette(routes=[Route("/pair", pair, methods=["POST"])])

@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import re
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -149,6 +150,23 @@ def test_a_device_that_lost_the_answer_asks_the_same_again_and_gets_it(
 
     asyncio.run(scene())
     assert len(asked) == 2 and asked[0] == asked[1]
+
+
+def test_an_enrolment_that_the_gateway_could_not_take_up_is_taken_up_when_the_device_asks_again(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with open_door(tmp_path) as (house, port):
+            raw, reload = request(await shown(house, port)), house.gateway.reload
+
+            def fails() -> None:
+                raise sqlite3.OperationalError("disk I/O error")
+
+            house.gateway.reload = fails  # type: ignore[method-assign]
+            assert code(await asyncio.to_thread(post, port, raw)) == (503, "store_failing")
+            house.gateway.reload = reload  # type: ignore[method-assign]
+            assert (await asyncio.to_thread(post, port, raw))[0] == 200
+            assert list(house.gateway.directory.members) == [device_id(DEVICE.public)]
+
+    asyncio.run(scene())
 
 
 def test_who_stands_between_learns_nothing_and_changes_nothing(tmp_path: Path) -> None:
