@@ -337,14 +337,11 @@ def test_who_opens_sockets_and_says_nothing_shuts_out_the_own_address_only(tmp_p
 
 def test_who_says_nothing_is_cut_after_a_while_before_and_after_the_handshake(tmp_path: Path) -> None:
     async def scene() -> None:
-        async with open_door(tmp_path, limits=Limits(handshake_s=0.3, whole_s=0.6)) as (_, port):
-            before, first = await silent(port, "127.0.0.1")
-            await closed(before)
-            after, second = await trickle(port, b"")
-            await closed(after)
-            slow, third = await trickle(port, b"POST /pair HTTP/1.1\r\nx-slow: ")
-            await closed(slow)
-            for writer in (first, second, third):
+        async with open_door(tmp_path, limits=Limits(handshake_s=1.5, whole_s=1.5)) as (_, port):
+            slow = b"POST /pair HTTP/1.1\r\nx-slow: "
+            made = await asyncio.gather(silent(port, "127.0.0.1"), trickle(port, b""), trickle(port, slow))
+            await asyncio.gather(*(closed(reader) for reader, _ in made))
+            for _, writer in made:
                 writer.close()
             for _ in range(2 * Limits().of_address):
                 assert (await asyncio.to_thread(post, port, b""))[0] in (400, 429), "those who left make room"
