@@ -51,7 +51,9 @@ def _common(command: Any) -> Any:
 
 
 def _identity(settings: Settings) -> keyring.Keyring:
-    """The keys, for whoever serves nothing with them."""
+    """The keys, for whoever serves nothing with them: a server certificate is made where there is none, never changed."""
+    if not (settings.state / keyring.FOLDER / keyring.SERVER_FILE).exists():
+        return _keyring(settings)
     return keyring.opened(settings.state, names=None, now=datetime.datetime.now(datetime.UTC))
 
 

@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from protocol.errors import ConfigError, Malformed, Unavailable
 from protocol.keys import SigningKey
 
-FOLDER = "keys"
+FOLDER, SERVER_FILE = "keys", "server.pem"
 CA_DAYS, SERVER_DAYS, DEVICE_DAYS = 3650, 825, 3650
 SERVER_RENEW_DAYS = 30  # a server certificate that ends sooner is made anew at the start
 BACKDATED = datetime.timedelta(days=1)  # clocks of homes are not always right
@@ -58,7 +58,7 @@ class Keyring:
         """TLS 1.3 with our server certificate, for those that do not have one of ours yet."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
+        context.load_cert_chain(self.folder / SERVER_FILE, self.folder / "server.key")
         context.num_tickets = 0  # no session resumption: every connection shows its certificate
         return context
 
@@ -148,7 +148,7 @@ def _server(
     names: tuple[str, ...],
     now: datetime.datetime,
 ) -> None:
-    path, certificate = folder / "server.key", folder / "server.pem"
+    path, certificate = folder / "server.key", folder / SERVER_FILE
     wanted = _alternatives(names)
     if path.exists() and certificate.exists() and _serves(path, certificate, ca, wanted=wanted, now=now):
         return
