@@ -1,8 +1,8 @@
 """Signed messages a second through one real gateway process, over what bare PyNaCl verifies a second in the same run.
 
 Everything that a message costs is in it: listener, admission, signature, decryption, detectors, one fsynced commit, PUBACK,
-signed receipts, decoded values. The load is a process of its own on the machine's other core; with a pool of threads the gateway
-shares that core with it.
+signed receipts, decoded values. The load is a process of its own on the machine's other core; a process that verifies shares
+that core with it.
 """
 
 import sqlite3
@@ -25,21 +25,21 @@ MESSAGES = 1_500  # of each device in a run
 ROUNDS = 3  # runs of each kind; the median counts
 VERIFY_S = 0.6  # how long the baseline is measured, before and after each run
 VARIANTS = (
-    # what, rounds of four vitals in a message, over TLS, threads for signatures
+    # what, rounds of four vitals in a message, over TLS, processes for signatures
     ("4 vitals a message, plain socket, serial", 1, False, 0),
-    ("4 vitals a message, plain socket, 2 threads", 1, False, 2),
+    ("4 vitals a message, plain socket, 1 process", 1, False, 1),
     ("4 vitals a message, TLS, serial", 1, True, 0),
-    ("4 vitals a message, TLS, 2 threads", 1, True, 2),
+    ("4 vitals a message, TLS, 1 process", 1, True, 1),
     ("16 readings a message, plain socket, serial", 4, False, 0),
-    ("16 readings a message, plain socket, 2 threads", 4, False, 2),
+    ("16 readings a message, plain socket, 1 process", 4, False, 1),
 )
 
 
 def run() -> list[Row]:
     """Each variant some times, each with its baseline measured around it; about three minutes."""
     rows: list[Row] = []
-    for what, rounds, tls, threads in VARIANTS:
-        found = [_once(rounds, tls=tls, threads=threads) for _ in range(ROUNDS)]
+    for what, rounds, tls, processes in VARIANTS:
+        found = [_once(rounds, tls=tls, processes=processes) for _ in range(ROUNDS)]
         found.sort(key=lambda run: run[0] / run[1])
         rate, verify, cpu_us, memory = found[len(found) // 2]
         bare = "bare PyNaCl verify/s of the same run"
@@ -56,7 +56,7 @@ def run() -> list[Row]:
     return rows
 
 
-def _once(rounds: int, *, tls: bool, threads: int) -> tuple[float, float, float, float]:
+def _once(rounds: int, *, tls: bool, processes: int) -> tuple[float, float, float, float]:
     """(messages a second, verifications a second, processor microseconds a message, MiB) of one run."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
@@ -64,7 +64,7 @@ def _once(rounds: int, *, tls: bool, threads: int) -> tuple[float, float, float,
         until_ms = time.time_ns() // 1_000_000
         sent = [tuple(readings(device, messages=MESSAGES, rounds=rounds, until_ms=until_ms)) for device in fleet]
         claims = _claims(fleet[0], sent[0])
-        settings = {"verify_threads": threads, "data_rate_per_s": 1e6, "data_burst": 1e6}
+        settings = {"verify_processes": processes, "data_rate_per_s": 1e6, "data_burst": 1e6}
         with running(state, **settings) as hub:
             job = Job(
                 port=hub.ports["mqtt" if tls else "plain"],

@@ -106,6 +106,7 @@ class Duties:
             self._technical("storage_failing", False)  # of before a restart: the commit of this shows whether it works
         while True:
             gateway.committing.look()
+            gateway.verifiers.look()
             active = [device for device, member in gateway.directory.members.items() if member.state == "active"]
             if gateway.ward.tick(active, now_ms=self._now_ms(), batch=gateway.intake.batch) or gateway.intake.batch:
                 gateway.intake.soon()

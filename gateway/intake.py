@@ -1,14 +1,13 @@
 """From an arrival to a durable, receipted, watched message: cheap checks, signatures, detectors, one commit, acknowledgement.
 
-One thread runs all of this. Signatures are verified inline, or in a small pool when many wait; a writer thread commits. Nothing
-is acknowledged, receipted, or shown before its commit. wire.md, "Admission order".
+One thread runs all of this. Signatures are verified inline, or in processes of their own when many wait; a writer thread
+commits. Nothing is acknowledged, receipted, or shown before its commit. wire.md, "Admission order".
 """
 
 import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Protocol
 
 from gateway.admission import QUOTA, SUCCESS, Entrant, Member, Refusal, admit, answer_for, clock_flag, counted
@@ -16,7 +15,7 @@ from gateway.batch import Batch
 from gateway.directory import Directory
 from gateway.ingress.arrival import Arrival
 from gateway.ingress.session import Lane
-from gateway.verifying import Verifying
+from gateway.verifying import Pool, Verifying
 from protocol import content, message, topics
 from protocol.errors import BadSignature, ProtocolError
 
@@ -74,7 +73,7 @@ class Intake:
         flag: Callable[[str], None],
         answered: Callable[[Member, content.State], None],
         loop: asyncio.AbstractEventLoop,
-        pool: Executor | None,
+        pool: Pool | None,
     ) -> None:
         self._directory, self._ward, self._committer = directory, ward, committer
         self._look_up, self._count, self._drop, self._answered = look_up, count, drop, answered
@@ -133,7 +132,7 @@ class Intake:
             self._loop.call_soon(self._turn)
 
     def _job_done(self) -> None:
-        """Called in a thread of the pool."""
+        """Called when a job is done, in whatever thread."""
         self._loop.call_soon_threadsafe(self._wake)
 
     def _turn(self) -> None:

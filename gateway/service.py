@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from gateway import metrics, pair_app, warming
 from gateway.admission import REFUSALS, Member, Refusal
@@ -30,6 +29,7 @@ from gateway.serving import serving
 from gateway.settings import Settings
 from gateway.store import alerts, messages, schema
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE, Writer
+from gateway.verifiers import Verifiers
 from gateway.ward import WARM_S, Ward
 from gateway.web.app import app as page_app
 from gateway.web.hub import Hub
@@ -78,7 +78,7 @@ class Gateway:
         book = Book(policy, alerts.load(self.record, most=REMEMBERED_MAX))
         self.ward = Ward(book=book, settings=DetectSettings(), demo=settings.demo)
         self.hub = Hub()
-        self.pool = ThreadPoolExecutor(settings.verify_threads) if settings.verify_threads > 0 else None
+        self.verifiers = Verifiers(settings.verify_processes)
         self.meanwhile = Meanwhile(
             screen=self.hub, now_ms=now_ms, failed=lambda name: self.metrics.outbox_failed.labels(name).inc()
         )
@@ -105,7 +105,7 @@ class Gateway:
             flag=lambda name: self.metrics.clock_flags.labels(name).inc(),
             answered=self._answered,
             loop=self.loop,
-            pool=self.pool,
+            pool=self.verifiers,
         )
         self.committing.after = self.intake.room
         self.endpoints: list[Endpoint] = []
@@ -179,8 +179,7 @@ class Gateway:
         self.writer.close()
         for connection in (self.record, self.secrets, self.values):
             connection.close()  # last, so that journals stay: who starts on a full disk has no room for new ones
-        if self.pool is not None:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+        self.verifiers.close()
 
     def _publish(self, device: str, topic: str, payload: bytes) -> bool:
         sent = [endpoint.publish(device, topic, payload) for endpoint in self.endpoints]
@@ -244,6 +243,7 @@ async def _listening(gateway: Gateway) -> AsyncIterator[Mapping[str, object]]:
         raise Unavailable("port_taken", f"cannot listen for devices on {where}: {error.strerror}") from error
     address = settings.mqtt_address or f"{settings.mqtt_host}:{mqtt_port}"
     certificate = (keyring.folder / "server.pem", keyring.folder / "server.key")
+    await gateway.verifiers.start()
     async with contextlib.AsyncExitStack() as stack:
         page_port = await stack.enter_async_context(
             serving(

@@ -11,7 +11,7 @@ PORT_MAX = 65_535
 BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("mqtt_port", "pair_port", "page_port", "metrics_port"), (0, PORT_MAX)),
     "plain_port": (-1, PORT_MAX),
-    "verify_threads": (0, 64),
+    "verify_processes": (0, 64),
     **dict.fromkeys(("data_rate_per_s", "data_burst", "alarm_rate_per_s", "alarm_burst"), (0.001, 1e9)),
     "keep_waves_hours": (0, 876_000),  # a hundred years, and their milliseconds fit an integer
     "keep_vitals_days": (0, 36_500),
@@ -51,8 +51,8 @@ class Settings:
     broker_certificate: str = ""
     broker_key: str = ""
     """Files: who signed the broker's certificate, and what the gateway shows to it."""
-    verify_threads: int = 2
-    """Threads for signatures when many messages wait; 0: none."""
+    verify_processes: int = 1
+    """Processes beside the gateway's own for signatures when many messages wait; 0: none."""
     data_rate_per_s: float = 50.0
     data_burst: float = 500.0
     alarm_rate_per_s: float = 1.0

@@ -1,37 +1,32 @@
-"""Signatures: one by one when few wait, in a small pool when many do; verdicts come in the order of the messages."""
+"""When and where signatures are verified: here when few wait, in other processes when many do. Verdicts come in the order of the
+messages."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
-
-import nacl.bindings
-import nacl.exceptions
+from concurrent.futures import Future
+from typing import Protocol
 
 from gateway.admission import Entrant
 from gateway.ingress.arrival import Arrival
+from gateway.signatures import Claim, all_hold, holds
 from protocol import message
 
-JOB_MESSAGES = 64  # signatures in one job of the pool: enough that handing it over costs little
-JOBS_MAX = 4  # jobs under way: both threads busy and one each waiting
-POOL_FROM = 8  # fewer waiting messages than this are verified inline: a job would only add latency
+JOB_MESSAGES = 64  # signatures in one job: enough that handing it over costs little
+JOBS_MAX = 8  # jobs under way: some in hand and some waiting, also while a turn is long
+POOL_FROM = 8  # fewer waiting messages than this are verified here: a job would only add latency
 
 Waiting = tuple[Arrival, Entrant]
-Claim = tuple[bytes, bytes]
-"""(signature and what it is over, 32-byte key)"""
 
 
-def holds(claim: Claim) -> bool:
-    """Whether one Ed25519 signature holds, by libsodium's rules."""
-    try:
-        nacl.bindings.crypto_sign_open(*claim)
-    except (nacl.exceptions.BadSignatureError, ValueError):
-        return False
-    return True
+class Pool(Protocol):
+    """Who verifies beside us: `gateway.verifiers.Verifiers`."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether `submit` may be called."""
 
-def all_hold(claims: Sequence[Claim]) -> list[bool]:
-    """A verdict for each claim; libsodium runs without Python's lock."""
-    return [holds(claim) for claim in claims]
+    def submit(self, claims: Sequence[Claim]) -> "Future[list[bool]]":
+        """A verdict for each claim."""
 
 
 def claim_of(entrant: Entrant) -> Claim:
@@ -43,7 +38,7 @@ def claim_of(entrant: Entrant) -> Claim:
 class Verifying:
     """pool: runs jobs, or None to verify inline always; wake: asks for another turn when a job is done."""
 
-    def __init__(self, pool: Executor | None, wake: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool | None, wake: Callable[[], None]) -> None:
         self._pool, self._wake = pool, wake
         self._jobs: deque[tuple[list[Waiting], Future[list[bool]]]] = deque()
         self.count = 0  # messages in jobs
@@ -72,15 +67,15 @@ class Verifying:
         return bool(inbox)
 
     def _start(self, inbox: "deque[Waiting]") -> None:
-        if self._pool is None:
+        if self._pool is None or not self._pool.ready:
             return
         while len(self._jobs) < JOBS_MAX and len(inbox) >= (POOL_FROM if not self._jobs else JOB_MESSAGES // 2):
             waiting = [inbox.popleft() for _ in range(min(JOB_MESSAGES, len(inbox)))]
-            job = self._pool.submit(all_hold, [claim_of(entrant) for _, entrant in waiting])
+            job = self._pool.submit([claim_of(entrant) for _, entrant in waiting])
             self._jobs.append((waiting, job))
             self.count += len(waiting)
             job.add_done_callback(self._done)
 
     def _done(self, _: "Future[list[bool]]") -> None:
-        """Called in a thread of the pool."""
+        """Called when a job is done, in whatever thread."""
         self._wake()

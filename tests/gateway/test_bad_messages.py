@@ -226,8 +226,8 @@ async def _storm(street: Street, rng: Random, ends_s: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [0, 2])
-def test_ten_seconds_of_everything_at_once_delay_no_alarm(town: Town, tmp_path: Path, threads: int) -> None:
+@pytest.mark.parametrize("processes", [0, 2])
+def test_ten_seconds_of_everything_at_once_delay_no_alarm(town: Town, tmp_path: Path, processes: int) -> None:
     async def scene(street: Street) -> None:
         ends_s = time.monotonic() + 10
         await asyncio.gather(*(_storm(street, Random(seed), ends_s) for seed in range(6)))
@@ -235,4 +235,4 @@ def test_ten_seconds_of_everything_at_once_delay_no_alarm(town: Town, tmp_path: 
         assert {"signature_bad", "device_quarantined", "closed_not_mqtt", "alarm_coalesced"} <= counted.keys()
         assert street.house.gateway.metrics.registry.get_sample_value("vigil_refusals_total", {"code": "other"}) == 0
 
-    town.play(scene, tmp_path, verify_threads=threads)
+    town.play(scene, tmp_path, verify_processes=processes)

@@ -1,10 +1,9 @@
 """From an arrival to its commit, on virtual time: order, duplicates, conflicts, bounds, and nothing acknowledged too early."""
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +17,7 @@ from gateway.batch import Batch
 from gateway.detect.settings import DetectSettings
 from gateway.intake import COALESCE_MS, COMMIT_ROWS, CONFLICT_KEPT_MAX, HOLD_FROM, HOLD_UNTIL, QUEUE_MAX
 from gateway.receipts import CONFLICT
+from gateway.signatures import Claim, all_hold
 from gateway.ward import Ward
 from protocol import content, delivery, message, topics
 from tests.support.hub import COMMIT_S, Hub
@@ -27,22 +27,23 @@ ADA, BO = Sender("Ada"), Sender("Bo")
 COMMIT_MS = COMMIT_S * 1000
 
 
-class SlowPool(Executor):
+class SlowPool:
     """A pool whose jobs are done when the test says so, in whatever order it says."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+        self.ready = True
+        self.waiting: list[tuple[Future[list[bool]], Sequence[Claim]]] = []
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+    def submit(self, claims: Sequence[Claim]) -> "Future[list[bool]]":
         """Keep the job."""
-        future: Future[Any] = Future()
-        self.waiting.append((future, lambda: fn(*args, **kwargs)))
+        future: Future[list[bool]] = Future()
+        self.waiting.append((future, claims))
         return future
 
     def finish(self, number: int) -> None:
         """Do one of the waiting jobs."""
-        future, job = self.waiting.pop(number)
-        future.set_result(job())
+        future, claims = self.waiting.pop(number)
+        future.set_result(all_hold(claims))
 
 
 # -- commits -------------------------------------------------------------------------------------------------------------

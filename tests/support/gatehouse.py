@@ -56,7 +56,7 @@ class House:
         ring = keyring.opened(state, names=(), now=datetime.datetime.now(datetime.UTC))
         with mock.patch.object(service, "now_ms", now_ms or service.now_ms):
             self.gateway = Gateway(
-                Settings(state=state, **{"verify_threads": 0, **settings}), ring, trust=None, admission=None
+                Settings(state=state, **{"verify_processes": 0, **settings}), ring, trust=None, admission=None
             )
             self.now_ms = service.now_ms
             self.gateway.warm()
@@ -141,6 +141,7 @@ async def open_house(state: Path, *, duties: bool = False, **settings: Any) -> A
     """A gateway while the block runs; with what it does by the clock, or without."""
     house = House(state, **settings)
     try:
+        await house.gateway.verifiers.start()
         async with contextlib.AsyncExitStack() as stack:
             if duties:
                 await stack.enter_async_context(house.gateway.duties.running())

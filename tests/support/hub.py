@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from gateway.admission import Member
 from gateway.ingress.arrival import Arrival
 from gateway.ingress.session import Lane
 from gateway.intake import Intake
+from gateway.verifying import Pool
 from protocol import content, delivery, keys, message, topics
 from tests.support.memory import MemoryCommitter, MemoryDirectory, Table
 from tests.support.sealed import LINK_ID, NOW_MS, Sender
@@ -38,7 +38,7 @@ class Watching:
 class Hub:
     """burst: messages of the data lane that a device may send at once; pool: verifies when many wait."""
 
-    def __init__(self, *senders: Sender, burst: float = 500, pool: Executor | None = None) -> None:
+    def __init__(self, *senders: Sender, burst: float = 500, pool: Pool | None = None) -> None:
         self.loop = VirtualLoop(NOW_MS)
         self.table = Table()
         self.counts: Counter[str] = Counter()
