@@ -28,13 +28,22 @@ class Hub:
     state: Path
 
     def memory_mib(self) -> float:
-        """The most memory that the process held so far (VmHWM)."""
-        return _status(self.pid, "VmHWM") / 1024
+        """The most memory that the gateway's processes held so far (VmHWM)."""
+        return sum(_status(pid, "VmHWM") for pid in self._pids()) / 1024
 
     def processor_s(self) -> float:
-        """Seconds of processor time of the process so far, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of processor time of the gateway's processes so far, user and system."""
+        return sum(_processor_s(pid) for pid in self._pids())
+
+    def _pids(self) -> list[int]:
+        """The gateway and the processes that it started."""
+        started = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return [self.pid, *(int(pid) for path in started for pid in path.read_text().split())]
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _status(pid: int, name: str) -> int:

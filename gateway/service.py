@@ -179,7 +179,7 @@ class Gateway:
         self.writer.close()
         for connection in (self.record, self.secrets, self.values):
             connection.close()  # last, so that journals stay: who starts on a full disk has no room for new ones
-        self.verifiers.close()
+        await self.verifiers.close()
 
     def _publish(self, device: str, topic: str, payload: bytes) -> bool:
         sent = [endpoint.publish(device, topic, payload) for endpoint in self.endpoints]

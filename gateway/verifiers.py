@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from gateway.signatures import Claim, all_hold, packed
 
 AGAIN_AFTER_S = 1.0  # a process that ended is started again so much later
+END_WITHIN_S = 1.0  # once its input is closed; then it is ended
 STUCK_AFTER_S = 3.0  # 64 signatures take some milliseconds; a process that takes so long is ended
 MODULE = "gateway.signatures"
 
@@ -28,6 +29,7 @@ class Verifier(asyncio.SubprocessProtocol):
         self.jobs: deque[tuple[Sequence[Claim], Future[list[bool]], float]] = deque()  # with when it was given, s
         self._rest = b""
         self._transport: asyncio.SubprocessTransport | None = None
+        self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The process runs."""
@@ -53,7 +55,8 @@ class Verifier(asyncio.SubprocessProtocol):
         self._rest = found
 
     def process_exited(self) -> None:
-        """Nobody asked it to: verify what it had, and start another."""
+        """Verify what it had in hand, and start another unless we asked it to end."""
+        self.gone.set()
         self._owner.left(self)
         while self.jobs:
             claims, job, _ = self.jobs.popleft()
@@ -64,13 +67,18 @@ class Verifier(asyncio.SubprocessProtocol):
         if self.jobs and now_s - self.jobs[0][2] > STUCK_AFTER_S and self._transport is not None:
             self._transport.kill()
 
-    def end(self) -> None:
-        """Close its input, at which it ends."""
+    async def end(self) -> None:
+        """Close its input, at which it ends, or else end it."""
         into = self._pipe()
         if into is not None:
             into.close()
-        if self._transport is not None:
-            self._transport.close()
+        try:
+            async with asyncio.timeout(END_WITHIN_S):
+                await self.gone.wait()
+        except TimeoutError:
+            if self._transport is not None:
+                self._transport.kill()
+            await self.gone.wait()
 
     def _pipe(self) -> asyncio.WriteTransport | None:
         found = self._transport.get_pipe_transport(0) if self._transport is not None else None
@@ -122,8 +130,8 @@ class Verifiers:
     def _again(self) -> None:
         self._starting = asyncio.create_task(self.start())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all of them."""
         self._ending = True
-        for verifier in self._all:
-            verifier.end()
+        for verifier in tuple(self._all):
+            await verifier.end()

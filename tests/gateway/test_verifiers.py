@@ -61,8 +61,7 @@ def with_processes(count: int, act: Callable[[Verifiers], Awaitable[None]]) -> N
         try:
             await asyncio.wait_for(act(pool), WITHIN_S)
         finally:
-            pool.close()
-            await asyncio.sleep(0)
+            await asyncio.wait_for(pool.close(), WITHIN_S)
 
     asyncio.run(live())
 
@@ -111,6 +110,23 @@ def test_a_process_that_is_stuck_is_ended_and_holds_nobody_up(monkeypatch: pytes
         assert await told == all_hold(job)
 
     with_processes(1, act)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_no_process_is_left_when_the_gateway_stops(monkeypatch: pytest.MonkeyPatch, stopped: bool) -> None:
+    monkeypatch.setattr(verifiers, "END_WITHIN_S", 0.05 if stopped else WITHIN_S)
+    seen: list[int] = []
+
+    async def act(pool: Verifiers) -> None:
+        seen.extend(pids(pool))
+        if stopped:
+            os.kill(seen[0], signal.SIGSTOP)
+
+    with_processes(2, act)
+    assert len(seen) == 2
+    for pid in seen:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 def test_without_processes_nothing_is_ready() -> None:
