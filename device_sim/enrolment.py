@@ -130,7 +130,9 @@ def sole(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigError("state_in_use", f"a device is running on {state}") from error
+            raise ConfigError(
+                "state_in_use", f"a device is running on {state}; stop it, or name another folder with --state"
+            ) from error
         yield
     finally:
         os.close(descriptor)

@@ -270,7 +270,7 @@ def erase(host: Host, state: Path | None, file: Path | None, device: str, yes: b
 
 @cli.command(name="evidence")
 @_common
-@click.option("--message", "which", help="DEVICE/LANE/BOOT/SEQ.")
+@click.option("--message", "which", help="DEVICE/LANE/BOOT/SEQ, the lane alarm or data.")
 @click.option("--alert", help="The id of an alarm: the message that raised it.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to write the bundle.")
 @click.option("--disclose", is_flag=True, help="Include the key that opens this one message.")

@@ -17,8 +17,7 @@ Claim = tuple[bytes, bytes]
 """(signature and what it is over, 32-byte key)"""
 KEY_SIZE = 32
 _JOB = struct.Struct(">HI")  # claims, bytes of them
-_CLAIM = struct.Struct(">H")  # bytes of a claim before its key
-SIGNED_MAX = 0xFFFF  # bytes of a claim; a message of a device has 8,192 and what is around it
+_CLAIM = struct.Struct(">H")  # bytes of a claim before its key: admission lets nothing near 65,536 come so far
 
 
 def holds(claim: Claim) -> bool:

@@ -50,13 +50,12 @@ class Verifying:
     def turn(self, inbox: "deque[Waiting]", most: int) -> Iterator[tuple[Waiting, bool]]:
         """Verdicts that are ready, in order; starts jobs for what waits."""
         self._start(inbox)
-        while self._jobs and self._jobs[0][1].done():
+        if self._jobs and self._jobs[0][1].done():
             waiting, job = self._jobs.popleft()
             self.count -= len(waiting)
             self._start(inbox)
             yield from zip(waiting, job.result(), strict=True)
-            return
-        if not self._jobs:
+        elif not self._jobs:
             turn = [inbox.popleft() for _ in range(min(most, len(inbox)))]
             yield from zip(turn, all_hold([claim_of(entrant) for _, entrant in turn]), strict=True)
 

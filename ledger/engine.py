@@ -75,8 +75,8 @@ class Engine:
         """The log in the folder `state`; the first run makes its keys and genesis (entry 0).
 
         origin: the log's name, for the first run; later it has to be the same or None.
-        Raises ConfigError: origin_bad, origin_changed, log_key_changed, database_lost; NotFound: key_missing;
-        Unavailable: state_in_use, state_unreadable, state_damaged, key_unreadable.
+        Raises ConfigError: origin_bad, origin_changed, log_key_changed, database_lost, state_in_use; NotFound: key_missing;
+        Unavailable: state_unreadable, state_damaged, key_unreadable.
         """
         if origin is not None and not _ORIGIN.fullmatch(origin):
             raise ConfigError(

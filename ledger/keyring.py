@@ -42,7 +42,7 @@ def load_or_make(folder: Path, name: str) -> SigningKey:
 def lock(folder: Path) -> int:
     """Make `folder` when needed and hold it. Returns a descriptor to close in the end.
 
-    Raises Unavailable: state_in_use, state_unreadable.
+    Raises ConfigError: state_in_use; Unavailable: state_unreadable.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,7 +53,9 @@ def lock(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise Unavailable("state_in_use", f"another ledger process works in {folder}") from error
+        raise ConfigError(
+            "state_in_use", f"a ledger is running on {folder}; stop it, or name another folder with --state"
+        ) from error
     return descriptor
 
 

@@ -85,7 +85,7 @@ def test_a_ledger_runs_takes_a_gateway_and_proves_it_offline(tmp_path: Path) -> 
         assert httpx.get(f"{ready['metrics']}/healthz").json()["tree_size"] == 2
         assert told("fsck", "--state", str(state))["size"] == 2
         again = ran("run", "--state", str(state), "--port", "0", "--json")
-        assert (again.exit_code, json.loads(again.stdout)["error"]) == (5, "state_in_use")
+        assert (again.exit_code, json.loads(again.stdout)["error"]) == (2, "state_in_use")
     finally:
         code, errors = ended(process)
     assert (code, errors) == (0, "")

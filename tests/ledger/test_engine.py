@@ -268,7 +268,7 @@ def test_a_log_whose_key_is_lost_does_not_make_another(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path):
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(ConfigError) as refused:
             ledgers.opened(tmp_path)
         assert refused.value.code == "state_in_use"
     with ledgers.checked(tmp_path) as engine:
