@@ -79,7 +79,7 @@ class Intake:
         self._look_up, self._count, self._drop, self._answered = look_up, count, drop, answered
         self._hold, self._flag, self._loop = hold, flag, loop
         self._held = False
-        self._verifying = Verifying(pool, self._job_done)
+        self._verifying = Verifying(pool, self._wake)
         self._inbox: deque[tuple[Arrival, Entrant]] = deque()
         self._woken = False
         self._urgent = False
@@ -130,10 +130,6 @@ class Intake:
         if not self._woken:
             self._woken = True
             self._loop.call_soon(self._turn)
-
-    def _job_done(self) -> None:
-        """Called when a job is done, in whatever thread."""
-        self._loop.call_soon_threadsafe(self._wake)
 
     def _turn(self) -> None:
         """Verify and judge some of what waits, then let the sockets have their turn."""

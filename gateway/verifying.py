@@ -26,7 +26,7 @@ class Pool(Protocol):
         """Whether `submit` may be called."""
 
     def submit(self, claims: Sequence[Claim]) -> "Future[list[bool]]":
-        """A verdict for each claim."""
+        """A verdict for each claim, given on the event loop."""
 
 
 def claim_of(entrant: Entrant) -> Claim:
@@ -76,5 +76,5 @@ class Verifying:
             job.add_done_callback(self._done)
 
     def _done(self, _: "Future[list[bool]]") -> None:
-        """Called when a job is done, in whatever thread."""
+        """A job is done."""
         self._wake()
