@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from ledger import contracts, engine, fsck, keyring, registry, settings
-from ledger.engine import Engine
-from ledger.store import FILE, Store
+from ledger import contracts, registry, settings
+from ledger.log import engine, fsck, keyring
+from ledger.log.engine import Engine
+from ledger.log.store import FILE, Store
 from protocol import evidence, receipt, statement
 from protocol.answer import Answer, Host
 from protocol.documents import ROLES

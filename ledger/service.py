@@ -10,8 +10,9 @@ from typing import Any
 
 import uvicorn
 
-from ledger import contracts, http
-from ledger.engine import Engine
+from ledger import contracts
+from ledger.http import app as http
+from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from ledger.settings import Settings
 from protocol.errors import Unavailable

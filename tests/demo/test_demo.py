@@ -19,7 +19,7 @@ import pytest
 
 from deploy.demo import records
 from deploy.demo.supervise import environment
-from ledger import fsck
+from ledger.log import fsck
 from protocol.evidence import Bundle
 from tests.support import rig
 

@@ -17,7 +17,7 @@ from bench._recorded import ecg as recorded_ecg
 from bench._scores import FIBRILLATION, STANDSTILL, Shown, answers
 from bench._scores import shown as shown_of
 from deploy.demo import records
-from ledger import fsck
+from ledger.log import fsck
 from protocol import content, evidence, topics
 from protocol.errors import ProtocolError, VerificationFailed
 from tests.support import recordings, rig

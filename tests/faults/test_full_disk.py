@@ -11,7 +11,7 @@ import pytest
 from device_sim.agent import Agent
 from device_sim.spool import Spool
 from gateway import committing, duties
-from ledger import fsck
+from ledger.log import fsck
 from protocol import content, merkle, receipt, statement, topics
 from protocol.errors import Unavailable
 from tests.support import devices, ledgers

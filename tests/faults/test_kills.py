@@ -20,7 +20,7 @@ from deploy.demo import records
 from device_sim import cutting
 from device_sim.sources import EVENTS_MAX, Sample, open_source, parse_event
 from gateway.detect import Watch
-from ledger import fsck
+from ledger.log import fsck
 from protocol import content, topics
 from protocol.content import Alarm, Data
 from tests.support import rig

@@ -16,7 +16,7 @@ from gateway.cli import cli
 from gateway.settings import BOUNDS, Settings
 from gateway.store import keys
 from gateway.store.writer import KEYS_FILE, Writer
-from ledger import keyring as ledger_keys
+from ledger.log import keyring as ledger_keys
 from protocol import pairing as wire
 from protocol.errors import ConfigError
 from protocol.keys import SigningKey

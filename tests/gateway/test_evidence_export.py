@@ -13,7 +13,7 @@ from gateway.store import anchors, devices, messages, schema
 from gateway.store.devices import DeviceRow
 from gateway.store.messages import Row
 from gateway.store.writer import RECORD_FILE
-from ledger.engine import Engine
+from ledger.log.engine import Engine
 from protocol import keys, merkle, message, notes, policy, receipt, topics
 from protocol.errors import NotFound, Unavailable, VerificationFailed
 from protocol.evidence import Bundle, EvidenceError, Trust, describe

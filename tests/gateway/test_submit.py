@@ -18,10 +18,10 @@ from gateway import submit
 from gateway.store import anchors
 from gateway.store.writer import Writer
 from gateway.submit import BACKOFF_MAX_S, BACKOFF_MIN_S, Submitter
-from ledger import http
 from ledger.client import PROBLEM_TYPE, AsyncClient, LedgerBusy
 from ledger.contracts import CODES
-from ledger.engine import Engine
+from ledger.http import app as http
+from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, evidence, notes, receipt, statement
 from protocol.errors import ProtocolError, Unavailable, VigilError

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import vigil
-from ledger import fsck, settings
+from ledger import settings
+from ledger.log import fsck
 from protocol import receipt, statement
 from protocol.errors import ConfigError
 from protocol.evidence import Trust

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import httpx
 import pytest
 
-from ledger import contracts, http
+from ledger import contracts
 from ledger.client import (
     BODY_MAX,
     PROBLEM_KEY,
@@ -24,7 +24,8 @@ from ledger.client import (
     LedgerRefused,
     Registered,
 )
-from ledger.engine import Engine
+from ledger.http import app as http
+from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, merkle, notes, receipt, statement
 from protocol.errors import ConfigError, Malformed, NotFound, Unavailable

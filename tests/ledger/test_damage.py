@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger import fsck
-from ledger.store import FILE, TABLES
+from ledger.log import fsck
+from ledger.log.store import FILE, TABLES
 from protocol.errors import VigilError
 from tests.support import ledgers
 

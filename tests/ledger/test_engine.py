@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger import fsck, keyring
-from ledger.engine import BATCH_MAX, DEFAULT_ORIGIN, Engine, Registered
+from ledger.log import fsck, keyring
+from ledger.log.engine import BATCH_MAX, DEFAULT_ORIGIN, Engine, Registered
+from ledger.log.store import FILE
 from ledger.rules import Refused
-from ledger.store import FILE
 from protocol import cbor, cose, documents, merkle, notes, policy, receipt, statement, tiles
 from protocol.documents import Genesis
 from protocol.errors import BadSignature, ConfigError, Malformed, NotFound, ProtocolError, Unavailable

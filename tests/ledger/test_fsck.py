@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger import fsck
-from ledger.engine import Engine
-from ledger.store import FILE, TABLES
+from ledger.log import fsck
+from ledger.log.engine import Engine
+from ledger.log.store import FILE, TABLES
 from protocol import merkle, notes, statement
 from protocol.errors import Unavailable, VerificationFailed
 from tests.support import ledgers

@@ -14,9 +14,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from ledger import contracts, http
+from ledger import contracts
 from ledger.client import PROBLEM_KEY
-from ledger.engine import Engine
+from ledger.http import app as http
+from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, cose, notes, receipt, statement, tiles
 from tests.support import ledgers

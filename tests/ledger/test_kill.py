@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ledger import fsck
+from ledger.log import fsck
 from protocol import merkle, notes, receipt, statement
 from tests.support import ledgers
 

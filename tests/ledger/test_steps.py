@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger import engine as engines
-from ledger import fsck, store
+from ledger.log import engine as engines
+from ledger.log import fsck, store
 from protocol import merkle, notes, receipt, statement
 from tests.support import ledgers
 

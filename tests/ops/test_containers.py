@@ -13,8 +13,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway import metrics
-from ledger import contracts, http
-from ledger.engine import Engine
+from ledger import contracts
+from ledger.http import app as http
+from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import config
 from tests.ops.test_systemd import PROGRAMS, SETTINGS

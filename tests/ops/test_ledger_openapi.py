@@ -1,4 +1,4 @@
-"""ledger/openapi.json says what the ledger answers, status by status and code by code."""
+"""ledger/http/openapi.json says what the ledger answers, status by status and code by code."""
 
 import asyncio
 import base64
@@ -10,8 +10,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from ledger import contracts, http
-from ledger.engine import Engine
+from ledger import contracts
+from ledger.http import app as http
+from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, receipt, statement
 from protocol.errors import Unavailable
@@ -20,7 +21,7 @@ from tests.support import ledgers
 from tests.support.openapi import Document
 from tests.support.tools import REPOSITORY
 
-PATH = REPOSITORY / "ledger" / "openapi.json"
+PATH = REPOSITORY / "ledger" / "http" / "openapi.json"
 DOCUMENT = Document.read(PATH)
 COSE = {"content-type": http.COSE}
 CODES = DOCUMENT.whole["x-codes"]

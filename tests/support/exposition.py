@@ -15,7 +15,8 @@ from starlette.routing import Route
 from gateway import keyring, metrics
 from gateway.service import Gateway
 from gateway.settings import Settings
-from ledger import contracts, http
+from ledger import contracts
+from ledger.http import app as http
 from ledger.metrics import Metrics
 from tests.support.ledgers import opened
 

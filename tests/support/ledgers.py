@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger import fsck, keyring
-from ledger.engine import Engine, Registered
+from ledger.log import fsck, keyring
+from ledger.log.engine import Engine, Registered
 from protocol import documents, keys, receipt, statement
 from protocol.keys import SigningKey
 

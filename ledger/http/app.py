@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ledger.engine import Engine
+from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, statement, tiles
 from protocol.errors import NotFound, Unavailable, VigilError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger import contracts, registry
-from ledger.store import EMPTY, Entry, Head, Store
+from ledger.log.store import EMPTY, Entry, Head, Store
 from protocol import merkle, notes, statement
 from protocol.documents import Genesis
 from protocol.errors import BadSignature, Malformed, ProtocolError, VerificationFailed

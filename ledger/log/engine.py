@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ledger import contracts, keyring, registry
-from ledger.store import FILE, Entry, Head, Store
+from ledger import contracts, registry
+from ledger.log import keyring
+from ledger.log.store import FILE, Entry, Head, Store
 from protocol import cbor, documents, merkle, notes, receipt, statement, tiles
 from protocol.documents import Genesis
 from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable, VigilError
