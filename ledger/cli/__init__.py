@@ -1,0 +1,14 @@
+"""`vigil ledger`: the commands by theme; each loads what it needs when it runs, so that an auditor needs no HTTP server."""
+
+import click
+
+from ledger.cli import checking, registry, serving
+
+
+@click.group()
+def cli() -> None:
+    """The transparency ledger: an append-only log of signed statements that anybody can check."""
+
+
+for command in (serving.run, registry.admit, registry.trust, checking.check, checking.verify):
+    cli.add_command(command)

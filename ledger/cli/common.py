@@ -1,0 +1,72 @@
+"""What the ledger's commands share: the option for its folder, settings, files read within a bound and written whole."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from ledger import settings
+from protocol.errors import ConfigError, Unavailable
+
+FILE_SIZE_MAX = 1024 * 1024  # bytes of a file given to a command; a larger one is not what it is said to be
+CONFIG_VARIABLE, CONFIG_NAME = "VIGIL_CONFIG", "vigil.toml"
+
+STATE = click.option("--state", type=click.Path(path_type=Path), help="The ledger's folder.")
+
+
+def chosen(env: Mapping[str, str], flags: Mapping[str, object], file: Path | None = None) -> settings.Settings:
+    """The ledger's settings. file: given by name, else the one of the environment, else that of this folder.
+
+    Raises ConfigError; Unavailable: file_unreadable, file_too_large.
+    """
+    named = file or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
+    path = named or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
+    return settings.read(text="" if path is None else _text(path), env=env, flags=flags)
+
+
+def read(path: Path, *, size_max: int = FILE_SIZE_MAX) -> bytes:
+    """The bytes of a file. Raises Unavailable: file_unreadable, file_too_large."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(size_max + 1)
+    except OSError as error:
+        raise Unavailable("file_unreadable", f"cannot read {path}: {error.strerror}") from error
+    if len(data) > size_max:
+        raise Unavailable("file_too_large", f"{path} is larger than {size_max} bytes")
+    return data
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole: whoever opens `path` finds what was there before, or all of `data`.
+
+    Raises Unavailable: file_unwritable.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a pipe or /dev/stdout: nothing to put in its place
+            return
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with fresh.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)  # Stop before here: the old file, and a hidden one beside it that nobody reads.
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise Unavailable("file_unwritable", f"cannot write {path}: {error.strerror}") from error
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _text(path: Path) -> str:
+    try:
+        return read(path).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError("settings_not_toml", f"the settings file {path} is not text") from error
