@@ -28,6 +28,7 @@ _NUMBERS = {  # by first byte: form, sign, least number (0: a float, whose encod
     **{0x38 + place: (Struct(form), -1, least) for place, (form, least) in enumerate(_INTEGERS)},
     **{0xF9 + place: (form, 1, 0) for place, (_, form, _) in enumerate(_FLOATS)},
 }
+_WORD = 1 << 64
 _KEYS = frozenset({int, str, bytes})  # Python takes True and 1.0 for 1: as keys they would be a second encoding
 
 
@@ -51,6 +52,12 @@ def encode(value: object) -> bytes:
     Map keys are in the bytewise order of their encodings, numbers are shortest, lengths definite.
     Source: RFC 8949 §4.2.1.
     """
+    if isinstance(value, bytes):
+        return _head(0x40, len(value)) + value
+    if isinstance(value, str):
+        return text(value)
+    if type(value) is int and -_WORD <= value < _WORD:
+        return integer(value)
     if isinstance(value, Mapping):
         if not _KEYS.issuperset(map(type, value)):
             raise TypeError("map keys are whole numbers, texts and byte strings")

@@ -1,7 +1,9 @@
 """COSE_Sign1 and COSE_Encrypt0, strict and deterministic. RFC 9052 §4.2 and §5.2, RFC 9053 §2.2 and §4.3."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import nacl.bindings
@@ -18,8 +20,13 @@ IV_SIZE = 12
 TAG_SIZE = 16
 HEADERS_DEPTH_MAX = 8  # nesting inside one COSE object, proofs in headers included; deeper is malformed
 
+_SIGN1_HEAD = b"\xd2\x84"
+_BSTR_HEADS = {0x58: (1, 24), 0x59: (2, 0x100), 0x5A: (4, 0x10000)}  # bytes of the length, least length that needs them
+_KNOWN_MAX = 1024  # protected headers that are remembered; the one not used for longest goes first
+_KNOWN_SIZE_MAX = 512  # bytes of a header that is remembered; a longer one is read each time
 
 Headers = Mapping[object, object]
+_EMPTY: Headers = MappingProxyType({})
 
 
 class Verifier(Protocol):
@@ -81,6 +88,8 @@ def laid(protected_bytes: bytes, payload: bytes, signature: bytes) -> bytes:
 
 def parse_sign1(data: bytes, *, size_max: int) -> Sign1:
     """The COSE_Sign1 in `data` (tag 18). Raises Malformed: cbor_*, cose_tag, cose_shape."""
+    if len(data) <= size_max and (plain := _plain(data)) is not None:
+        return plain
     parts = _tagged(data, TAG_SIGN1, 4, size_max)
     head, unprotected, payload, signature = parts
     if not isinstance(payload, bytes | None) or not isinstance(signature, bytes) or not isinstance(unprotected, dict):
@@ -170,6 +179,44 @@ def bstr(data: bytes) -> bytes:
     if size < 0x10000:
         return b"\x59" + size.to_bytes(2, "big") + data
     return b"\x5a" + size.to_bytes(4, "big") + data
+
+
+def _plain(data: bytes) -> Sign1 | None:
+    """A COSE_Sign1 as nearly all are: its unprotected header empty, its payload attached. None: read it with care."""
+    if data[:2] != _SIGN1_HEAD:
+        return None
+    head, place = _bstr_at(data, 2)
+    if not head or data[place : place + 1] != b"\xa0":
+        return None
+    payload, place = _bstr_at(data, place + 1)
+    signature, place = _bstr_at(data, place)
+    if payload is None or signature is None or place != len(data):
+        return None
+    protected = _known_header(head) if len(head) <= _KNOWN_SIZE_MAX else _header(head)[1]
+    return Sign1(protected_bytes=head, protected=protected, unprotected=_EMPTY, payload=payload, signature=signature)
+
+
+def _bstr_at(data: bytes, at: int) -> tuple[bytes | None, int]:
+    """(byte string, end) at `at`; None for anything but a whole byte string whose head is the shortest."""
+    first = data[at] if at < len(data) else 0
+    if 0x40 <= first < 0x58:
+        begin, size = at + 1, first - 0x40
+    elif first in _BSTR_HEADS:
+        width, least = _BSTR_HEADS[first]
+        begin = at + 1 + width
+        size = int.from_bytes(data[at + 1 : begin], "big")
+        if size < least:
+            return None, at
+    else:
+        return None, at
+    end = begin + size
+    return (data[begin:end], end) if end <= len(data) else (None, at)
+
+
+@functools.lru_cache(maxsize=_KNOWN_MAX)
+def _known_header(head: bytes) -> Headers:
+    """A protected header, read once for all the statements that have the same."""
+    return MappingProxyType(_header(head)[1])
 
 
 def _tagged(data: bytes, tag: int, count: int, size_max: int) -> list[object]:

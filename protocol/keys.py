@@ -4,6 +4,7 @@ Thumbprints are those of RFC 9679; PEM forms those of RFC 8410; derivation is HK
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _PKCS8_HEAD = bytes.fromhex("302e020100300506032b657004220420")
 _LINK_INFO = b"vigil/1/link"
 _COMMIT_INFO = b"vigil/1/commit"
 _CEK_PERSON = b"vigil/1/cek"
+_NAMED_MAX = 4096  # keys whose names are remembered; the one not used for longest goes first
 _PLACE = Struct(">BIQ")  # lane, boot, seq
 
 
@@ -44,7 +46,7 @@ class PublicKey:
     @property
     def thumbprint(self) -> bytes:
         """32 bytes: SHA-256 over the deterministic COSE_Key of the required members. Source: RFC 9679 §3."""
-        return hashlib.sha256(_THUMBPRINT_HEAD + self.x).digest()
+        return _thumbprint(self.x)
 
     @property
     def kid(self) -> bytes:
@@ -54,7 +56,7 @@ class PublicKey:
     @property
     def urn(self) -> str:
         """The key's name as a URI. Source: RFC 9679 §5."""
-        return THUMBPRINT_URN + base64.urlsafe_b64encode(self.thumbprint).rstrip(b"=").decode()
+        return _urn(self.x)
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Raises BadSignature unless `signature` (64 bytes) is this key's over `data`, by libsodium's rules."""
@@ -152,6 +154,16 @@ def content_key(lk: bytes, lane: int, boot: int, seq: int) -> bytes:
 def commitment(cek: bytes) -> bytes:
     """32 bytes that commit a message to its content key: one ciphertext must not open in two ways."""
     return hashlib.sha256(_COMMIT_INFO + cek).digest()
+
+
+@functools.lru_cache(maxsize=_NAMED_MAX)
+def _thumbprint(x: bytes) -> bytes:
+    return hashlib.sha256(_THUMBPRINT_HEAD + x).digest()
+
+
+@functools.lru_cache(maxsize=_NAMED_MAX)
+def _urn(x: bytes) -> str:
+    return THUMBPRINT_URN + base64.urlsafe_b64encode(_thumbprint(x)).rstrip(b"=").decode()
 
 
 def _pem(label: str, der: bytes) -> str:
