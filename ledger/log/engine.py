@@ -13,8 +13,9 @@ from typing import Self
 
 from ledger import contracts, registry
 from ledger.log import keyring
+from ledger.log.shelf import Published, Shelf
 from ledger.log.store import FILE, Entry, Head, Store
-from protocol import cbor, documents, merkle, notes, receipt, statement, tiles
+from protocol import cbor, documents, merkle, notes, statement, tiles
 from protocol.documents import Genesis
 from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable, VigilError
 from protocol.keys import PublicKey, SigningKey
@@ -23,7 +24,6 @@ DEFAULT_ORIGIN = "ledger.vigil.example/1"
 EPOCH = 1
 BATCH_MAX = 256  # statements in one transaction: one wait for the disk serves all who wait
 
-_ENTRY_ID = re.compile(r"(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,17})")
 _ORIGIN = re.compile(r"[!-*,-~]{1,128}")  # visible ASCII without "+", which separates the parts of a verifier key
 
 
@@ -36,15 +36,6 @@ class Registered:
     size: int
     receipt: bytes
     new: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Published:
-    """What the outside may see: a tree head whose entries are on disk."""
-
-    size: int
-    root: bytes
-    note: str
 
 
 @dataclass(slots=True, eq=False)
@@ -64,10 +55,9 @@ class Engine:
     def __init__(self, *, key: SigningKey, store: Store, reader: Store, now_ms: Callable[[], int]) -> None:
         self._key, self._now_ms = key, now_ms
         self._store, self._writing, self._queue = store, threading.Lock(), deque[_Ticket]()
-        self._reader, self._reading = reader, threading.Lock()
+        self._shelf = Shelf(key=key, reader=reader)
         self._held = contextlib.ExitStack()
         self._genesis: Genesis | None = None
-        self._published = _Published(size=0, root=merkle.EMPTY_ROOT, note="")
         self.healthy = True
         """Whether the newest transaction could be written."""
 
@@ -110,7 +100,7 @@ class Engine:
     @property
     def size(self) -> int:
         """Entries under the newest checkpoint."""
-        return self._published.size
+        return self._shelf.published.size
 
     def register(self, raw: bytes) -> Registered:
         """Put the statement in `raw` into the log, once; not answered before it is on disk. Blocks: call it in a thread.
@@ -125,58 +115,42 @@ class Engine:
                     self._commit()
         if ticket.error is not None:
             raise ticket.error
-        seen = self._published
-        proof = self._receipt(ticket.index, seen)
+        seen = self._shelf.published
+        proof = self._shelf.receipt(ticket.index, seen)
         name = self.entry_id(ticket.index)
         return Registered(entry_id=name, index=ticket.index, size=seen.size, receipt=proof, new=ticket.new)
 
     def entry_id(self, index: int) -> str:
         """The name of an entry."""
-        return f"{self.epoch}.{index}"
+        return self._shelf.entry_id(index)
 
     def statement(self, index: int) -> bytes:
-        """The statement at `index`. Raises NotFound: entry_unknown."""
-        self._check(index, self._published)
-        with self._reading:
-            found = self._reader.statement(index)
-        if found is None:
-            raise Unavailable("entry_missing", "the database lacks a statement: run fsck")
-        return found
+        """The statement at `index`. Raises NotFound: entry_unknown; Unavailable: entry_missing."""
+        return self._shelf.statement(index)
 
     def receipt(self, index: int) -> bytes:
         """A receipt for the newest checkpoint. Raises NotFound: entry_unknown; Unavailable: receipt_too_early."""
-        seen = self._published
-        self._check(index, seen)
-        return self._receipt(index, seen)
+        return self._shelf.receipt(index)
+
+    def consistency(self, size1: int) -> bytes:
+        """A receipt that the newest tree is that of `size1` grown. Raises NotFound: size_unknown."""
+        return self._shelf.consistency(size1)
 
     def find(self, entry_id: str) -> int:
         """The index of an entry id. Raises NotFound: entry_unknown."""
-        match = _ENTRY_ID.fullmatch(entry_id)
-        if match is None or int(match[1]) != self.epoch:
-            raise NotFound("entry_unknown", "this log has no such entry")
-        index = int(match[2])
-        self._check(index, self._published)
-        return index
+        return self._shelf.find(entry_id)
 
     def checkpoint(self) -> str:
         """The newest checkpoint, a signed note."""
-        return self._published.note
+        return self._shelf.published.note
 
     def tile(self, tile: tiles.Tile) -> bytes:
         """The hashes of a tile (level not None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
-        if tile.level is None or not tile.fits(self._published.size):
-            raise NotFound("tile_unknown", "this log has no such tile, or not yet")
-        with self._reading:
-            hashes = self._reader.row_of_nodes(tile.level * tiles.HEIGHT, tile.index * tiles.WIDTH, tile.width)
-        return b"".join(_whole(hashes, tile))
+        return self._shelf.tile(tile)
 
     def entries(self, tile: tiles.Tile) -> bytes:
         """A bundle of 32-byte entries (level None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
-        if tile.level is not None or not tile.fits(self._published.size):
-            raise NotFound("tile_unknown", "this log has no such bundle, or not yet")
-        with self._reading:
-            digests = self._reader.digests(tile.index * tiles.WIDTH, tile.width)
-        return tiles.bundle(_whole(digests, tile))
+        return self._shelf.entries(tile)
 
     def keys(self) -> bytes:
         """The COSE_KeySet of the log in CBOR."""
@@ -194,7 +168,8 @@ class Engine:
 
     def close(self) -> None:
         """Let go of files and lock, after whoever is writing."""
-        with self._writing, self._reading:
+        with self._writing:
+            self._shelf.close()
             self._held.close()
 
     def _begin(self, origin: str, root: SigningKey) -> None:
@@ -227,7 +202,7 @@ class Engine:
             raise ConfigError("origin_changed", f"this log is called {self.origin}, and that cannot change")
         if root != head.root or note != self._note(head):
             raise Unavailable("state_damaged", "the stored tree and its checkpoint do not fit: run fsck")
-        self._published = _Published(size=head.size, root=head.root, note=note)
+        self._shelf.published = self._seen(head, note)
 
     def _commit(self) -> None:
         """Put what waits into the log, in one transaction; whoever calls holds `_writing`."""
@@ -242,8 +217,8 @@ class Engine:
                     root = merkle.range_root(self._store.node, 0, head.size)
                     head = Head(size=head.size, root=root, chain=head.chain, at_ms=head.at_ms)
                     self._store.publish(head, self._note(head))
-            if head.size > self._published.size:
-                self._published = _Published(size=head.size, root=head.root, note=self._store.note())
+            if head.size > self._shelf.published.size:
+                self._shelf.published = self._seen(head, self._store.note())
             failed = None
         except sqlite3.Error as error:
             failed = Unavailable("storage_failed", f"the statement could not be stored: {error}")
@@ -277,24 +252,8 @@ class Engine:
         text = notes.Checkpoint(origin=self.origin, size=head.size, root=head.root).text()
         return notes.Note(text=text, lines=(notes.sign(text, name=self.origin, key=self._key),)).whole()
 
-    def _receipt(self, index: int, seen: _Published) -> bytes:
-        if seen.size < 2:
-            raise Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
-        with self._reading:
-            path = merkle.inclusion_path(self._reader.node, index, seen.size)
-        return receipt.issue(
-            self._key,
-            iss=self.origin,
-            sub=self.entry_id(index),
-            root=seen.root,
-            size=seen.size,
-            index=index,
-            path=path,
-        )
-
-    def _check(self, index: int, seen: _Published) -> None:
-        if not 0 <= index < seen.size:
-            raise NotFound("entry_unknown", "this log has no such entry")
+    def _seen(self, head: Head, note: str) -> Published:
+        return Published(origin=self.origin, epoch=self.epoch, size=head.size, root=head.root, note=note)
 
     def _known(self) -> Genesis:
         if self._genesis is None:
@@ -312,13 +271,6 @@ def _refuse_lost_database(state: Path) -> None:
         raise ConfigError(
             "database_lost", f"{FILE} is gone: bring it back, or move {keyring.LOG_KEY} away to begin another log"
         )
-
-
-def _whole(hashes: list[bytes], tile: tiles.Tile) -> list[bytes]:
-    """Whoever asks may keep a tile for ever: a damaged file has none to give."""
-    if len(hashes) != tile.width:
-        raise Unavailable("node_missing", "the database lacks a part of the tree: run fsck")
-    return hashes
 
 
 def trust_of(genesis: Genesis) -> dict[str, object]:

@@ -50,6 +50,23 @@ def test_the_first_run_makes_keys_that_only_the_owner_reads_and_a_genesis(tmp_pa
         assert head(engine).root == merkle.leaf_hash(first.entry)
 
 
+def test_a_receipt_of_consistency_leads_from_every_earlier_tree_to_the_newest(tmp_path: Path) -> None:
+    with ledgers.checked(tmp_path) as engine:
+        admitted(tmp_path, engine)
+        roots = {engine.size: head(engine).root}
+        for n in range(9):
+            engine.register(ledgers.anchor(n))
+            roots[engine.size] = head(engine).root
+        for size, root in roots.items():
+            proof = receipt.read_consistency(engine.consistency(size))
+            assert (proof.size1, proof.size2, proof.root) == (size, engine.size, head(engine).root)
+            receipt.verify_consistency(proof, root1=root, key=ledgers.log_key(tmp_path))
+        for size in (0, -1, engine.size + 1):
+            with pytest.raises(NotFound) as unknown:
+                engine.consistency(size)
+            assert unknown.value.code == "size_unknown"
+
+
 def test_a_tree_of_one_entry_has_no_receipt(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path) as engine:
         with pytest.raises(Unavailable) as early:
