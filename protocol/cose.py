@@ -39,6 +39,19 @@ class Verifier(Protocol):
         """Raises BadSignature."""
 
 
+class Signer(Protocol):
+    """A key pair. alg: the COSE algorithm of its signatures; thumbprint: 32 bytes, its name (RFC 9679)."""
+
+    @property
+    def alg(self) -> int: ...
+
+    @property
+    def thumbprint(self) -> bytes: ...
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature over `data`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign1:
     """A parsed COSE_Sign1. payload: None when detached."""

@@ -85,6 +85,7 @@ class SigningKey:
     """An Ed25519 key pair; shows only its public half."""
 
     __slots__ = ("_secret", "kid", "public", "seed")
+    alg = EDDSA
 
     def __init__(self, seed: bytes) -> None:
         if len(seed) != KEY_SIZE:
@@ -98,6 +99,11 @@ class SigningKey:
     def from_seed(cls, seed: bytes) -> Self:
         """The key of a 32-byte seed. Source: RFC 8032 §5.1.5."""
         return cls(seed)
+
+    @property
+    def thumbprint(self) -> bytes:
+        """32 bytes: of its public half."""
+        return self.public.thumbprint
 
     def sign(self, data: bytes) -> bytes:
         """64 bytes of signature over `data`."""

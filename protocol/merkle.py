@@ -67,6 +67,38 @@ def inclusion_path(read: Reader, index: int, size: int) -> list[bytes]:
     return path
 
 
+class Paths:
+    """The tree of one size, for the paths of many of its leaves: its right edge is computed once.
+
+    read: gives the hash of a node; root: of the tree, 32 bytes.
+    """
+
+    def __init__(self, read: Reader, size: int) -> None:
+        self._read, self._size = read, size
+        self._edge: list[bytes] = []  # by level: the root over the leaves from the level's last place on
+        last, level = size - 1, 0
+        edge = read(0, last) if size else EMPTY_ROOT
+        while last > 0:
+            self._edge.append(edge)
+            if last & 1:
+                edge = node_hash(read(level, last - 1), edge)
+            last, level = last >> 1, level + 1
+        self.root = edge
+
+    def path(self, index: int) -> list[bytes]:
+        """The audit path of leaf `index`, as `inclusion_path` gives it."""
+        if not 0 <= index < self._size:
+            raise IndexError(f"no leaf {index} in a tree of {self._size}")
+        path, place, last, level = [], index, self._size - 1, 0
+        while last:
+            if place & 1:
+                path.append(self._read(level, place - 1))
+            elif place < last:
+                path.append(self._edge[level] if place + 1 == last else self._read(level, place + 1))
+            place, last, level = place >> 1, last >> 1, level + 1
+        return path
+
+
 def consistency_path(read: Reader, size1: int, size2: int) -> list[bytes]:
     """The proof that the tree of `size1` is a prefix of that of `size2`. Source: RFC 9162 §2.1.4.1."""
     if not 0 < size1 <= size2:

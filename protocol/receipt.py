@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from protocol import cbor, cose, merkle
 from protocol.errors import BadSignature, Malformed, VerificationFailed
-from protocol.keys import EDDSA, SigningKey
 from protocol.statement import CWT_CLAIMS, ISS, SUB
 
 VDS, VDP, RECEIPTS = 395, 396, 394
@@ -17,6 +16,10 @@ INCLUSION, CONSISTENCY = -1, -2
 SIZE_MAX = 8192  # bytes of a receipt: a path of 64 hashes and its headers fit
 RECEIPTS_MAX = 8  # receipts on one transparent statement; more is malformed
 TRANSPARENT_SIZE_MAX = 65_536 + RECEIPTS_MAX * SIZE_MAX
+
+_INCLUSION_HEAD = bytes.fromhex("a119018ca12081")  # {396: {-1: [ and its proof
+_CONSISTENCY_HEAD = bytes.fromhex("a119018ca12181")  # {396: {-2: [
+_HASH_HEAD = b"\x58\x20"  # of 32 bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,26 +50,18 @@ class Consistency:
     signed: cose.Sign1
 
 
-def issue(key: SigningKey, *, iss: str, sub: str, root: bytes, size: int, index: int, path: Sequence[bytes]) -> bytes:
+def issue(key: cose.Signer, *, iss: str, sub: str, root: bytes, size: int, index: int, path: Sequence[bytes]) -> bytes:
     """A receipt of inclusion by the log's `key`; never at size 1, whose path would be empty."""
     if size < 2 or not path:
         raise AssertionError("a receipt needs a tree of at least two entries")
-    proof = cbor.encode([size, index, list(path)])
-    return cose.sign1(
-        key,
-        protected=_protected(key, iss, sub),
-        payload=root,
-        detached=True,
-        unprotected={VDP: {INCLUSION: [proof]}},
-    )
+    return _laid(key, _protected(key, iss, sub), root, _INCLUSION_HEAD, (size, index), path, b"\xf6")
 
 
 def issue_consistency(
-    key: SigningKey, *, iss: str, sub: str, root: bytes, size1: int, size2: int, path: Sequence[bytes]
+    key: cose.Signer, *, iss: str, sub: str, root: bytes, size1: int, size2: int, path: Sequence[bytes]
 ) -> bytes:
     """A receipt of consistency by the log's `key`; root: of the newer tree, attached."""
-    proof = cbor.encode([size1, size2, list(path)])
-    return cose.sign1(key, protected=_protected(key, iss, sub), payload=root, unprotected={VDP: {CONSISTENCY: [proof]}})
+    return _laid(key, _protected(key, iss, sub), root, _CONSISTENCY_HEAD, (size1, size2), path, cose.bstr(root))
 
 
 def read(raw: bytes) -> Inclusion:
@@ -139,13 +134,37 @@ def check(raw: bytes, *, entry: bytes, key: cose.Verifier, thumbprint: bytes) ->
     return found
 
 
-def _protected(key: SigningKey, iss: str, sub: str) -> dict[int, object]:
-    return {
-        cose.ALG: EDDSA,
-        cose.KID: key.public.thumbprint,
-        CWT_CLAIMS: {ISS: iss, SUB: sub},
-        VDS: RFC9162_SHA256,
-    }
+def _laid(
+    key: cose.Signer,
+    protected: bytes,
+    root: bytes,
+    kind: bytes,
+    numbers: tuple[int, int],
+    path: Sequence[bytes],
+    payload: bytes,
+) -> bytes:
+    """A receipt, laid by hand: a log makes one for each statement. kind: the unprotected header up to the proof."""
+    proof = b"\x83" + cbor.uint(numbers[0]) + cbor.uint(numbers[1]) + cbor.array_head(len(path))
+    proof += b"".join([_HASH_HEAD + node for node in path])
+    signature = key.sign(cose.signature_input(protected, b"", root))
+    return b"\xd2\x84" + cose.bstr(protected) + kind + cose.bstr(proof) + payload + cose.bstr(signature)
+
+
+def _protected(key: cose.Signer, iss: str, sub: str) -> bytes:
+    """{alg, kid, CWT claims: {iss, sub}, vds}, in the order of deterministic CBOR."""
+    return b"".join(
+        (
+            b"\xa4\x01",
+            cbor.integer(key.alg),
+            b"\x04",
+            cose.bstr(key.thumbprint),
+            b"\x0f\xa2\x01",
+            cbor.text(iss),
+            b"\x02",
+            cbor.text(sub),
+            b"\x19\x01\x8b\x01",
+        )
+    )
 
 
 def _read(raw: bytes) -> tuple[cose.Sign1, bytes, str, str]:

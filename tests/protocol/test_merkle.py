@@ -209,3 +209,19 @@ def test_a_proof_reads_few_nodes() -> None:
     assert len(merkle.inclusion_path(counted, 1234, 5000)) <= 13 and len(read) <= 26
     read.clear()
     assert len(merkle.consistency_path(counted, 1234, 5000)) <= 14 and len(read) <= 26
+
+
+@given(st.integers(1, 600), st.data())
+def test_paths_of_one_tree_are_those_of_the_standard(size: int, data: st.DataObject) -> None:
+    tree = merkle.Tree([merkle.leaf_hash(b"%d" % place) for place in range(size)])
+    paths = merkle.Paths(tree.node, size)
+    index = data.draw(st.integers(0, size - 1))
+    assert paths.path(index) == merkle.inclusion_path(tree.node, index, size)
+    assert paths.root == tree.root()
+
+
+def test_a_tree_of_nothing_has_the_empty_root_and_no_paths() -> None:
+    paths = merkle.Paths(merkle.Tree().node, 0)
+    assert paths.root == merkle.EMPTY_ROOT
+    with pytest.raises(IndexError):
+        paths.path(0)
