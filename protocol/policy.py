@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protocol import notes
 from protocol.errors import BadSignature, Malformed
@@ -29,31 +29,42 @@ class Group:
 class Policy:
     """logs by origin; witnesses and groups by the policy's own names; quorum: a name, or None for no witness needed.
 
-    groups: in the order of the text, each naming only witnesses and groups above it.
+    groups: in the order of the text, each naming only witnesses and groups above it. log_urls, witness_urls: what stands
+    behind the keys of those that have an address, as it stands there; verifying does not look at them.
     """
 
     logs: Mapping[str, NoteKey]
     witnesses: Mapping[str, NoteKey]
     groups: Mapping[str, Group]
     quorum: str | None
+    log_urls: Mapping[str, str] = field(default_factory=dict)
+    witness_urls: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, whole: str) -> tuple[Checkpoint, tuple[tuple[str, int], ...]]:
         """The checkpoint in the note `whole`, and who cosigned it when (Unix s).
 
         Raises Malformed; BadSignature: log_unknown, log_unsigned, quorum_missed, note_signature.
         """
+        checkpoint, cosigned = self.signed(whole)
+        if self.quorum is not None and self.quorum not in self._met({name for name, _ in cosigned}):
+            raise BadSignature("quorum_missed", "too few witnesses have signed")
+        return checkpoint, cosigned
+
+    def signed(self, whole: str) -> tuple[Checkpoint, tuple[tuple[str, int], ...]]:
+        """The same on the log's own word, however few witnesses have signed: what binds the log, and binds nobody to it.
+
+        Raises as `check` does, but for quorum_missed.
+        """
         note = notes.parse(whole)
         checkpoint = Checkpoint.from_text(note.text)
         log = self.logs.get(checkpoint.origin)
         if log is None:
             raise BadSignature("log_unknown", "the policy names no such log")
-        signed = dict(notes.verify(note, [log, *self.witnesses.values()]))
-        if log not in signed:
+        found = dict(notes.verify(note, [log, *self.witnesses.values()]))
+        if log not in found:
             raise BadSignature("log_unsigned", "the log itself has not signed")
-        present = {name for name, key in self.witnesses.items() if key in signed}
-        if self.quorum is not None and self.quorum not in self._met(present):
-            raise BadSignature("quorum_missed", "too few witnesses have signed")
-        return checkpoint, tuple((name, signed[self.witnesses[name]] or 0) for name in sorted(present))
+        present = sorted(name for name, key in self.witnesses.items() if key in found)
+        return checkpoint, tuple((name, found[self.witnesses[name]] or 0) for name in present)
 
     def kept(self, whole: str) -> str:
         """The checkpoint `whole` with those lines alone that `check` looks at; others say nothing here. Raises Malformed."""
@@ -93,6 +104,8 @@ class _Draft:
         self._logs: dict[str, NoteKey] = {}
         self._witnesses: dict[str, NoteKey] = {}
         self._groups: dict[str, Group] = {}
+        self._log_urls: dict[str, str] = {}
+        self._witness_urls: dict[str, str] = {}
         self._quorum: list[str] = []
         self._keys: set[PublicKey] = set()  # of logs and witnesses: who holds one key has one voice
         self._members: set[str] = set()  # names in some group: each may count in one way only
@@ -108,8 +121,10 @@ class _Draft:
                 if key.name in self._logs:
                     raise Malformed("policy_bad", f"log {key.name} is there twice")
                 self._logs[key.name] = key
+                self._log_urls.update((key.name, url) for url in urls)
             case ["witness", name, vkey, *urls] if len(urls) <= 1 and name not in taken:
                 self._witnesses[name] = self._key(vkey, notes.COSIGNATURE)
+                self._witness_urls.update((name, url) for url in urls)
             case ["group", name, threshold, *members] if members and name not in taken:
                 self._groups[name] = self._group(threshold, tuple(members), taken)
             case ["quorum", name] if not self._quorum and name in taken:
@@ -122,7 +137,14 @@ class _Draft:
         if not self._quorum or not self._logs:
             raise Malformed("policy_bad", "a policy has a log and exactly one quorum")
         quorum = None if self._quorum[0] == "none" else self._quorum[0]
-        return Policy(logs=self._logs, witnesses=self._witnesses, groups=self._groups, quorum=quorum)
+        return Policy(
+            logs=self._logs,
+            witnesses=self._witnesses,
+            groups=self._groups,
+            quorum=quorum,
+            log_urls=self._log_urls,
+            witness_urls=self._witness_urls,
+        )
 
     def _key(self, text: str, kind: int) -> NoteKey:
         found = NoteKey.from_vkey(text)

@@ -248,3 +248,13 @@ def test_deep_groups_cost_no_more_than_their_size() -> None:
     text = PEOPLE + "\n".join(rows) + "\nquorum g199\n"
     assert met(text, 0)
     assert not met(text, 1)
+
+
+def test_addresses_are_kept_as_they_stand_and_change_no_verdict() -> None:
+    addressed = GOOD.replace("\n", " https://near.example/a#b\n", 2)
+    found, plain = policy.parse(addressed), policy.parse(GOOD)
+    assert found.log_urls == {ORIGIN: "https://near.example/a#b"}
+    assert found.witness_urls == {"w0": "https://near.example/a#b"}
+    assert plain.log_urls == {} and plain.witness_urls == {}
+    assert dataclasses.replace(found, log_urls={}, witness_urls={}) == plain
+    assert found.check(note(1, 2, 3)) == plain.check(note(1, 2, 3))
