@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger import contracts, registry
+from ledger import registry
+from ledger.log import replay
 from ledger.log.store import EMPTY, Entry, Head, Store
-from protocol import merkle, notes, statement
+from protocol import merkle, notes
 from protocol.documents import Genesis
-from protocol.errors import BadSignature, Malformed, ProtocolError, VerificationFailed
+from protocol.errors import BadSignature, Malformed, VerificationFailed
 from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
 
@@ -47,7 +48,7 @@ def check(folder: Path, progress: Progress = lambda done, size: None) -> Found:
         tree = _Edge(store)
         head = EMPTY
         for entry in store.every_entry():
-            head = _replay(entry, head, state)
+            head = replay.step(entry, head, state)
             tree.append(entry)
             if head.size % PROGRESS_EVERY == 0:
                 progress(head.size, size)
@@ -93,28 +94,6 @@ class _Edge:
         if found != place:
             raise AssertionError("only the newest node of a level is asked for")
         return value
-
-
-def _replay(entry: Entry, head: Head, state: dict[bytes, bytes]) -> Head:
-    """The head after `entry`, judged anew; its changes are made in `state`."""
-    where = f"entry {head.size}"
-    if entry.place != head.size:
-        raise VerificationFailed("entry_missing", f"{where} is not there")
-    if entry.digest != statement.entry(entry.statement):
-        raise VerificationFailed("entry_digest", f"{where} is not the hash of its statement")
-    if entry.at_ms < head.at_ms:
-        raise VerificationFailed("entry_time", f"{where} is older than the one before")
-    try:
-        contract, changes = contracts.judge(state, statement.parse(entry.statement), entry.at_ms)
-    except ProtocolError as error:
-        raise VerificationFailed("entry_refused", f"{where} would not be registered: {error}") from error
-    except KeyError as error:
-        raise VerificationFailed("genesis_missing", "the first entry is not a genesis") from error
-    if contract != entry.contract:
-        raise VerificationFailed("entry_contract", f"{where} was judged by another contract")
-    state.update(changes.puts)
-    chain = contracts.next_head(head.chain, entry=entry.digest, contract=contract, at_ms=entry.at_ms, changes=changes)
-    return Head(size=head.size + 1, root=head.root, chain=chain, at_ms=entry.at_ms)
 
 
 def _check_note(whole: str, head: Head, genesis: Genesis) -> None:
