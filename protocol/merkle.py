@@ -158,14 +158,32 @@ def verify_consistency(*, size1: int, size2: int, root1: bytes, root2: bytes, pa
         if path or root1 != root2:
             raise VerificationFailed("consistency_bad", "equal sizes have equal roots and no path")
         return
+    if not path or len(root1) != HASH_SIZE or len(root2) != HASH_SIZE:
+        raise VerificationFailed("consistency_bad", "the path is empty, or a hash has not 32 bytes")
     hashes = list(path) if size1 & (size1 - 1) else [root1, *path]
-    if not hashes or not path or any(len(item) != HASH_SIZE for item in (root1, root2, *hashes)):
+    if prefix_roots(size1=size1, size2=size2, path=hashes) != (root1, root2):
+        raise VerificationFailed("consistency_bad", "the path does not lead from the one root to the other")
+
+
+def prefix_path(read: Reader, size1: int, size2: int) -> list[bytes]:
+    """What `prefix_roots` takes: the consistency path, which leaves out the older root where that is a node, with it."""
+    path = consistency_path(read, size1, size2)
+    return path if size1 & (size1 - 1) else [read(size1.bit_length() - 1, 0), *path]
+
+
+def prefix_roots(*, size1: int, size2: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """(root over the first `size1` leaves, root over all `size2`) of the tree that `path` is from; sizes ascend.
+
+    Every hash of the path goes into the second root, at a place that the sizes alone say: when that root is the tree's, so is
+    the first. Nobody can lead the root of a tree to another beginning than it has. Raises VerificationFailed: consistency_bad.
+    """
+    if not 0 < size1 < size2 or not 0 < len(path) <= PATH_MAX + 1 or any(len(item) != HASH_SIZE for item in path):
         raise VerificationFailed("consistency_bad", "the path is empty, or a hash has not 32 bytes")
     place, last = size1 - 1, size2 - 1
     while place & 1:
         place, last = place >> 1, last >> 1
-    old = new = hashes[0]
-    for item in hashes[1:]:
+    old = new = path[0]
+    for item in path[1:]:
         if last == 0:
             raise VerificationFailed("consistency_bad", "the path is too long")
         if place & 1 or place == last:
@@ -175,8 +193,9 @@ def verify_consistency(*, size1: int, size2: int, root1: bytes, root2: bytes, pa
         else:
             new = node_hash(new, item)
         place, last = place >> 1, last >> 1
-    if last != 0 or old != root1 or new != root2:
-        raise VerificationFailed("consistency_bad", "the path does not lead from the one root to the other")
+    if last != 0:
+        raise VerificationFailed("consistency_bad", "the path is too short")
+    return old, new
 
 
 class Tree:

@@ -91,6 +91,29 @@ def test_every_growth_of_every_small_tree_holds_and_only_between_its_sizes() -> 
                         grown(other, size2, path)
 
 
+def test_a_tree_leads_to_the_roots_of_all_that_it_began_as() -> None:
+    for size2 in range(2, SIZE_MAX + 1):
+        for size1 in range(1, size2):
+            path = merkle.prefix_path(TREE.node, size1, size2)
+            assert merkle.prefix_roots(size1=size1, size2=size2, path=path) == (TREE.root(size1), TREE.root(size2))
+
+
+def test_a_path_that_leads_to_the_root_of_a_tree_leads_to_no_other_beginning() -> None:
+    """Whoever changes a hash on its way changes the newer root: what the older one is cannot be made up."""
+    for size1, size2 in ((8, 27), (11, 27), (16, 32), (1, 2), (26, 27)):
+        path = merkle.prefix_path(TREE.node, size1, size2)
+        for place, item in enumerate(path):
+            for flipped in damage.every_bit_flip(item):
+                changed = [*path[:place], flipped, *path[place + 1 :]]
+                assert merkle.prefix_roots(size1=size1, size2=size2, path=changed)[1] != TREE.root(size2)
+        for wrong in (path[1:], path[:-1], [*path, path[-1]], [*path[:-1], path[-1][:31]], []):
+            with pytest.raises(VerificationFailed, match="consistency_bad"):
+                merkle.prefix_roots(size1=size1, size2=size2, path=wrong)
+    for size1, size2 in ((0, 5), (5, 5), (6, 5)):
+        with pytest.raises(VerificationFailed, match="consistency_bad"):
+            merkle.prefix_roots(size1=size1, size2=size2, path=[LEAVES[0]])
+
+
 def test_every_flipped_bit_of_a_proof_is_refused() -> None:
     path = TREE.path(11, 27)
     for place, item in enumerate(path):
