@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from gateway.signatures import Claim, all_hold, packed
+from protocol.signatures import Claim, all_hold, packed
 
 AGAIN_AFTER_S = 1.0  # a process that ended is started again so much later
 END_WITHIN_S = 1.0  # once its input is closed; then it is ended

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from gateway.admission import Entrant
 from gateway.ingress.arrival import Arrival
-from gateway.signatures import Claim, all_hold, holds
 from protocol import message
+from protocol.signatures import Claim, all_hold, holds
 
 JOB_MESSAGES = 64  # signatures in one job: enough that handing it over costs little
 JOBS_MAX = 8  # jobs under way: some in hand and some waiting, also while a turn is long

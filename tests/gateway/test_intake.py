@@ -17,9 +17,9 @@ from gateway.batch import Batch
 from gateway.detect.settings import DetectSettings
 from gateway.intake import COALESCE_MS, COMMIT_ROWS, CONFLICT_KEPT_MAX, HOLD_FROM, HOLD_UNTIL, QUEUE_MAX
 from gateway.receipts import CONFLICT
-from gateway.signatures import Claim, all_hold
 from gateway.ward import Ward
 from protocol import content, delivery, message, topics
+from protocol.signatures import Claim, all_hold
 from tests.support.hub import COMMIT_S, Hub
 from tests.support.sealed import NOW_MS, Sender, alarm, forged, heartbeat, reading
 

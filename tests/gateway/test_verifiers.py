@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import signatures, verifiers
-from gateway.signatures import Claim, all_hold
+from gateway import verifiers
 from gateway.verifiers import Verifiers
+from protocol import signatures
 from protocol.keys import SigningKey
+from protocol.signatures import Claim, all_hold
 
 KEY = SigningKey.from_seed(bytes([8]) * 32)
 ROOT = Path(__file__).parents[2]
