@@ -21,9 +21,14 @@ def chosen(env: Mapping[str, str], flags: Mapping[str, object], file: Path | Non
 
     Raises ConfigError; Unavailable: file_unreadable, file_too_large.
     """
+    return settings.read(text=settings_text(env, file), env=env, flags=flags)
+
+
+def settings_text(env: Mapping[str, str], file: Path | None = None) -> str:
+    """The text of the settings file, empty when there is none. file, raises: as of `chosen`."""
     named = file or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
     path = named or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
-    return settings.read(text="" if path is None else _text(path), env=env, flags=flags)
+    return "" if path is None else _text(path)
 
 
 def read(path: Path, *, size_max: int = FILE_SIZE_MAX) -> bytes:
