@@ -3,8 +3,8 @@
 Pure. State: `anchors/<thumbprint>` with how many a gateway has registered, and the hash in the newest.
 """
 
-from ledger import registry
-from ledger.rules import Changes, State, check_form, check_signer
+from ledger.questions import AnchorsOf
+from ledger.rules import Changes, Contract, Kind, Readable, View, check_form
 from protocol import cbor, documents
 from protocol.statement import Statement
 
@@ -12,15 +12,7 @@ PREFIX = b"anchors/"
 TALLY_SIZE_MAX = 64  # bytes of [count, hash] in CBOR
 
 
-def apply(state: State, found: Statement, now_ms: int) -> Changes:
-    """One anchor by a gateway. Raises Refused: issuer_unknown, issuer_not_allowed; as the checks of ledger.rules do."""
-    check_signer(found, registry.holder(state, found.kid, "gateway"))
-    check_form(found, hashed=True, subject=documents.anchor_subject(found.kid))
-    count, _ = tally(state, found.kid)
-    return Changes(puts={PREFIX + found.kid: cbor.encode([count + 1, found.payload])})
-
-
-def tally(state: State, thumbprint: bytes) -> tuple[int, bytes]:
+def tally(state: Readable, thumbprint: bytes) -> tuple[int, bytes]:
     """How many anchors the gateway with this key thumbprint has registered, and the hash in the newest (zeros for none)."""
     held = state.get(PREFIX + thumbprint)
     if held is None:
@@ -32,3 +24,22 @@ def tally(state: State, thumbprint: bytes) -> tuple[int, bytes]:
     if not isinstance(count, int) or not isinstance(newest, bytes):
         raise AssertionError("a tally is [count, hash]")
     return count, newest
+
+
+def _register(state: View, found: Statement, now_ms: int) -> Changes:
+    """One anchor by a gateway. Raises Refused, as check_form does."""
+    check_form(found, hashed=True, subject=documents.anchor_subject(found.kid))
+    count, _ = tally(state, found.kid)
+    return Changes(puts={PREFIX + found.kid: cbor.encode([count + 1, found.payload])})
+
+
+def _count(state: Readable, question: AnchorsOf, now_ms: int) -> int:
+    return tally(state, question.gateway)[0]
+
+
+CONTRACT = Contract(
+    name="anchors",
+    kinds={documents.ANCHOR: Kind(apply=_register, roles=frozenset({"gateway"}), redactable=True)},
+    keys=(PREFIX,),
+    answers={AnchorsOf: _count},
+)

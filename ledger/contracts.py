@@ -5,31 +5,132 @@ its replay) with the same head have the same history.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ledger import anchors, devices, registry
-from ledger.rules import Changes, Refused, State
+from ledger.questions import Question
+from ledger.rules import Changes, Contract, Issuer, Kind, Refused, State, check_signer
 from protocol import cbor, cose, documents, receipt
 from protocol.errors import Malformed
 from protocol.statement import Statement
 
-Contract = Callable[[State, Statement, int], Changes]
+_A = TypeVar("_A")
 
-CONTRACTS: Mapping[str, tuple[str, Contract]] = {
-    documents.GENESIS: ("genesis", registry.apply_genesis),
-    documents.REGISTRY: ("registry", registry.apply_admission),
-    documents.ENROLMENT: ("devices", devices.apply),
-    documents.ANCHOR: ("anchors", anchors.apply),
-}
-CODES = frozenset(
+FORM_CODES = frozenset(
     "cbor_size cbor_invalid cbor_not_deterministic cose_tag cose_shape statement_unprotected statement_payload "
     "statement_headers statement_kid statement_claims statement_content_type statement_hash statement_location "
     "kid_mismatch alg_unsupported crit_unsupported signature_size signature_bad key_size document_bad "
     "content_type_not_allowed issuer_unknown issuer_not_allowed issuer_mismatch form_not_allowed "
-    "location_not_allowed subject_wrong genesis_exists key_has_other_duty storage_failed too_many".split()
-)  # every reason why a statement is not registered, for counters
+    "location_not_allowed subject_wrong storage_failed too_many".split()
+)  # why a statement is not registered whatever its contract: with the contracts' own codes, every reason there is
 FIRST_HEAD = bytes(32)
 _HEAD_LABEL = b"vigil-ledger-head/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """What one contract sees of the state."""
+
+    part: "_Part"
+    contracts: "Contracts"
+    now_ms: int
+    index: int
+    issuer: Issuer
+
+    def get(self, key: bytes, /) -> bytes | None:
+        return self.part.get(key)
+
+    def ask(self, question: Question[_A]) -> _A:
+        return self.contracts.ask(self.part.state, question, self.now_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """The part of the state that one contract owns."""
+
+    state: State
+    contract: Contract
+
+    def get(self, key: bytes, /) -> bytes | None:
+        if not self.contract.owns(key):
+            raise AssertionError(f"{self.contract.name} reads the state of another contract")
+        return self.state.get(key)
+
+
+class Contracts:
+    """The contracts of a log: each content type, state key and question belongs to one of them.
+
+    codes: every reason why a log with these contracts does not register a statement.
+    """
+
+    def __init__(self, contracts: Sequence[Contract]) -> None:
+        self.all = tuple(contracts)
+        self.codes = FORM_CODES.union(*(contract.codes for contract in self.all))
+        self._by_type = {kind: contract for contract in self.all for kind in contract.kinds}
+        self._by_question = {question: contract for contract in self.all for question in contract.answers}
+        names = [contract.name for contract in self.all]
+        types = [kind for contract in self.all for kind in contract.kinds]
+        questions = [question for contract in self.all for question in contract.answers]
+        for found in (names, types, questions):
+            if len(set(found)) < len(found):
+                raise AssertionError(f"two contracts share one of {found}")
+        for contract in self.all:
+            for other in self.all:
+                if other is not contract and any(other.owns(key) for key in contract.keys):
+                    raise AssertionError(f"{contract.name} and {other.name} share a part of the state")
+
+    def with_added(self, *contracts: Contract) -> "Contracts":
+        """These contracts and more."""
+        return Contracts((*self.all, *contracts))
+
+    def kind(self, content_type: str) -> Kind | None:
+        """What is said about a content type. None: no contract claims it."""
+        contract = self._by_type.get(content_type)
+        return None if contract is None else contract.kinds[content_type]
+
+    def judge(self, state: State, found: Statement, now_ms: int, *, index: int) -> tuple[str, Changes]:
+        """The name of the contract for `found`, which would be at `index`, and what it changes.
+
+        Raises Refused: content_type_not_allowed, issuer_*, genesis_missing and the contract's; Malformed; BadSignature.
+        """
+        contract = self._by_type.get(found.content_type)
+        if contract is None:
+            raise Refused("content_type_not_allowed", "this log has no contract for statements of this type")
+        kind = contract.kinds[found.content_type]
+        issuer = self._issuer(state, found, kind, now_ms)
+        part = _Part(state=state, contract=contract)
+        view = _View(part=part, contracts=self, now_ms=now_ms, index=index, issuer=issuer)
+        changes = kind.apply(view, found, now_ms)
+        for key in changes.puts:
+            if not contract.owns(key):
+                raise AssertionError(f"{contract.name} writes the state of another contract")
+        return contract.name, changes
+
+    def ask(self, state: State, question: Question[_A], now_ms: int) -> _A:
+        """The answer of the contract that knows it, from `state` as it is. now_ms: the log's time."""
+        contract = self._by_question.get(type(question))
+        if contract is None:
+            raise AssertionError(f"no contract answers {type(question).__name__}")
+        answer: Any = contract.answers[type(question)](_Part(state=state, contract=contract), question, now_ms)
+        found: _A = answer
+        return found
+
+    def _issuer(self, state: State, found: Statement, kind: Kind, now_ms: int) -> Issuer:
+        """Whoever signed, once that is sure and they may: no contract is called before."""
+        if found.content_type == documents.GENESIS:
+            issuer = registry.beginner(state, found)
+        else:
+            issuer = registry.issuer(state, found.kid, now_ms)
+        if not registry.in_roles(issuer, kind.roles):
+            raise Refused("issuer_not_allowed", f"a key in the role {issuer.role} does not register this type")
+        check_signer(found, issuer.key)
+        return issuer
+
+
+STANDARD = Contracts((registry.CONTRACT, devices.CONTRACT, anchors.CONTRACT))
+CODES = STANDARD.codes
 
 
 def bare(raw: bytes) -> bytes:
@@ -42,20 +143,7 @@ def bare(raw: bytes) -> bytes:
         return raw
     if signed.payload is None:
         raise Malformed("statement_payload", "the payload is attached")
-    body = cose.bstr(signed.payload) + cose.bstr(signed.signature)
-    return b"\xd2\x84" + cose.bstr(signed.protected_bytes) + b"\xa0" + body
-
-
-def judge(state: State, found: Statement, now_ms: int) -> tuple[str, Changes]:
-    """The name of the contract for `found` and what it changes.
-
-    Raises Refused: content_type_not_allowed and the contract's; Malformed; BadSignature.
-    """
-    entry = CONTRACTS.get(found.content_type)
-    if entry is None:
-        raise Refused("content_type_not_allowed", "this log has no contract for statements of this type")
-    name, contract = entry
-    return name, contract(state, found, now_ms)
+    return cose.laid(signed.protected_bytes, signed.payload, signed.signature)
 
 
 def next_head(head: bytes, *, entry: bytes, contract: str, at_ms: int, changes: Changes) -> bytes:

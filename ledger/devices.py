@@ -3,8 +3,8 @@
 Pure. State: `enrolments/<thumbprint>` with how many a gateway has registered.
 """
 
-from ledger import registry
-from ledger.rules import Changes, State, check_form, check_signer
+from ledger.questions import EnrolmentsOf
+from ledger.rules import Changes, Contract, Kind, Readable, View, check_form
 from protocol import cbor, documents
 from protocol.statement import Statement
 
@@ -12,16 +12,27 @@ PREFIX = b"enrolments/"
 COUNT_SIZE_MAX = 9  # bytes of a count in CBOR
 
 
-def apply(state: State, found: Statement, now_ms: int) -> Changes:
-    """One enrolment by a gateway. Raises Refused: issuer_unknown, issuer_not_allowed; as the checks of ledger.rules do."""
-    check_signer(found, registry.holder(state, found.kid, "gateway"))
+def count(state: Readable, thumbprint: bytes) -> int:
+    """How many enrolments the gateway with this key thumbprint has registered."""
+    held = cbor.decode(state.get(PREFIX + thumbprint) or b"\x00", size_max=COUNT_SIZE_MAX)
+    if not isinstance(held, int):
+        raise AssertionError("a count is a number")
+    return held
+
+
+def _register(state: View, found: Statement, now_ms: int) -> Changes:
+    """One enrolment by a gateway. Raises Refused, as check_form does."""
     check_form(found, hashed=True, subject=documents.enrolment_subject(found.kid))
     return Changes(puts={PREFIX + found.kid: cbor.encode(count(state, found.kid) + 1)})
 
 
-def count(state: State, thumbprint: bytes) -> int:
-    """How many enrolments the gateway with this key thumbprint has registered."""
-    held = cbor.decode(state.get(PREFIX + thumbprint, b"\x00"), size_max=COUNT_SIZE_MAX)
-    if not isinstance(held, int):
-        raise AssertionError("a count is a number")
-    return held
+def _count(state: Readable, question: EnrolmentsOf, now_ms: int) -> int:
+    return count(state, question.gateway)
+
+
+CONTRACT = Contract(
+    name="devices",
+    kinds={documents.ENROLMENT: Kind(apply=_register, roles=frozenset({"gateway"}), redactable=True)},
+    keys=(PREFIX,),
+    answers={EnrolmentsOf: _count},
+)

@@ -1,18 +1,29 @@
-"""What contracts take and give: a view of the state, a statement to judge, and the changes that it makes or a refusal."""
+"""The contract port: what a contract is, what it is given to judge a statement, and what it gives back.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+A contract is judged by nobody but itself about its own part of the state: it sees the keys that it owns and no others, and
+asks what it needs of another contract as a question (`ledger/questions.py`). Who signed, and that the signature holds, is
+settled before a contract is called.
+"""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from ledger.questions import Question
 from protocol import statement
 from protocol.errors import ProtocolError
 from protocol.keys import PublicKey
 from protocol.statement import Statement
 
-State = Mapping[bytes, bytes]
+State = Mapping[bytes, bytes]  # the whole of it: what the log keeps, and what a replay leads to
 
-ROOT = b"root"  # state key: the 32-byte public key of the registry root
-LOG = b"log"  # state key: the 32-byte public key of the log
-KEY_PREFIX = b"key/"  # state key with a thumbprint: the admission of that key
+ROOT = "root"  # who signs with the registry root
+LOG = "log"  # who signs with the log's own key
+MEMBER = "member"  # stands for every admitted key, whatever its role
+PUBLIC, MEMBERS, ISSUER = "public", "members", "issuer"
+READERS = frozenset({PUBLIC, MEMBERS, ISSUER})
+
+_A = TypeVar("_A")
 
 
 class Refused(ProtocolError):
@@ -24,6 +35,72 @@ class Changes:
     """What a statement does to the state. puts: new values by state key."""
 
     puts: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who signed a statement. party: its name for life, the thumbprint of its first key; role: of ROLES, or ROOT or LOG."""
+
+    key: PublicKey
+    party: bytes
+    role: str
+    name: str
+
+
+class Readable(Protocol):
+    """A state, or what a contract sees of it."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """The value at a state key; AssertionError in a contract that does not own it."""
+
+
+class View(Readable, Protocol):
+    """What a contract may read to judge. index: where the statement will be in the log; issuer: who signed it."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def issuer(self) -> Issuer: ...
+
+    def ask(self, question: Question[_A]) -> _A:
+        """What the contract that knows it answers."""
+
+
+Apply = Callable[[View, Statement, int], Changes]  # the int: the log's time in Unix ms, which never goes back
+Answer = Callable[[Readable, Any, int], object]  # of the question, at a time of the log; it asks nobody, so no circles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a contract says about one content type. apply: raises Refused or Malformed when it says no.
+
+    roles, readers: who may register and read such statements in a log whose policy says nothing else; redactable: whether
+    the body may be taken away when a court orders it, which is only for statements that no later rule reads.
+    """
+
+    apply: Apply
+    roles: frozenset[str]
+    readers: str = PUBLIC
+    redactable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """One use case's rules. kinds: by content type; keys: its part of the state, exact keys and prefixes that end in "/".
+
+    codes: of its refusals, for the counters; answers: to questions, by their class.
+    """
+
+    name: str
+    kinds: Mapping[str, Kind]
+    keys: tuple[bytes, ...]
+    codes: frozenset[str] = frozenset()
+    answers: Mapping[type[Question[Any]], Answer] = field(default_factory=dict)
+
+    def owns(self, key: bytes) -> bool:
+        """Whether a state key is this contract's."""
+        return any(key == own or (own.endswith(b"/") and key.startswith(own)) for own in self.keys)
 
 
 def check_signer(found: Statement, key: PublicKey) -> None:

@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from ledger import contracts
 from ledger.http import app as http
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
@@ -43,7 +42,7 @@ async def serve(engine: Engine, settings: Settings, *, ready: Callable[[Addresse
 @contextlib.asynccontextmanager
 async def running(engine: Engine, settings: Settings) -> AsyncIterator[Addresses]:
     """The ledger while the block runs; signals are the caller's. Raises Unavailable: address_in_use."""
-    metrics = Metrics(contracts.CODES)
+    metrics = Metrics(engine.contracts.codes)
     world, operator = http.app(engine, metrics), http.metrics_app(engine, metrics)
     async with (
         serving(world, host=settings.host, port=settings.port) as url,

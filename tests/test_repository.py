@@ -45,6 +45,7 @@ PURE = (
     "gateway.alerts.book",
     "gateway.alerts.escalation",
     "ledger.rules",
+    "ledger.questions",
     "ledger.contracts",
     "ledger.registry",
     "ledger.devices",

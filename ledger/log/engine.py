@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ledger import contracts, registry
+from ledger import contracts as rules
+from ledger import registry
+from ledger.contracts import STANDARD, Contracts
 from ledger.log import keyring
 from ledger.log.shelf import Published, Shelf
 from ledger.log.store import FILE, Entry, Head, Store
@@ -52,8 +54,16 @@ class _Ticket:
 class Engine:
     """One log with its keys and its state, in one folder, for any number of threads of one process."""
 
-    def __init__(self, *, key: SigningKey, store: Store, reader: Store, now_ms: Callable[[], int]) -> None:
-        self._key, self._now_ms = key, now_ms
+    def __init__(
+        self,
+        *,
+        key: SigningKey,
+        store: Store,
+        reader: Store,
+        now_ms: Callable[[], int],
+        contracts: Contracts = STANDARD,
+    ) -> None:
+        self._key, self._now_ms, self.contracts = key, now_ms, contracts
         self._store, self._writing, self._queue = store, threading.Lock(), deque[_Ticket]()
         self._shelf = Shelf(key=key, reader=reader)
         self._held = contextlib.ExitStack()
@@ -62,10 +72,12 @@ class Engine:
         """Whether the newest transaction could be written."""
 
     @classmethod
-    def open(cls, state: Path, *, now_ms: Callable[[], int], origin: str | None = None) -> Self:
+    def open(
+        cls, state: Path, *, now_ms: Callable[[], int], origin: str | None = None, contracts: Contracts = STANDARD
+    ) -> Self:
         """The log in the folder `state`; the first run makes its keys and genesis (entry 0).
 
-        origin: the log's name, for the first run; later it has to be the same or None.
+        origin: the log's name, for the first run; later it has to be the same or None. contracts: what it registers.
         Raises ConfigError: origin_bad, origin_changed, log_key_changed, database_lost, state_in_use; NotFound: key_missing;
         Unavailable: state_unreadable, state_damaged, key_unreadable.
         """
@@ -80,7 +92,7 @@ class Engine:
             begun = store.head().size > 0
             key = (keyring.load if begun else keyring.load_or_make)(state, keyring.LOG_KEY)
             reader = held.enter_context(contextlib.closing(Store.reader(state)))
-            engine = cls(key=key, store=store, reader=reader, now_ms=now_ms)
+            engine = cls(key=key, store=store, reader=reader, now_ms=now_ms, contracts=contracts)
             if not begun:
                 engine._begin(origin or DEFAULT_ORIGIN, keyring.load_or_make(state, keyring.REGISTRY_KEY))
             engine._resume(origin)
@@ -107,7 +119,7 @@ class Engine:
 
         Raises Malformed, BadSignature, rules.Refused (all ProtocolError, with stable codes); Unavailable: storage_failed.
         """
-        ticket = _Ticket(statement.parse(contracts.bare(raw)))
+        ticket = _Ticket(statement.parse(rules.bare(raw)))
         self._queue.append(ticket)
         while not ticket.done:
             with self._writing:
@@ -237,7 +249,7 @@ class Engine:
             return head
         at_ms = max(self._now_ms(), head.at_ms)
         try:
-            contract, changes = contracts.judge(self._store.state, found, at_ms)
+            contract, changes = self.contracts.judge(self._store.state, found, at_ms, index=head.size)
         except ProtocolError as error:
             ticket.error = error
             return head
@@ -245,7 +257,7 @@ class Engine:
         entry = Entry(place=head.size, digest=found.entry, statement=found.raw, contract=contract, at_ms=at_ms)
         self._store.add(entry, nodes, changes.puts)
         ticket.index, ticket.new = head.size, True
-        chain = contracts.next_head(head.chain, entry=found.entry, contract=contract, at_ms=at_ms, changes=changes)
+        chain = rules.next_head(head.chain, entry=found.entry, contract=contract, at_ms=at_ms, changes=changes)
         return Head(size=head.size + 1, root=head.root, chain=chain, at_ms=at_ms)
 
     def _note(self, head: Head) -> str:

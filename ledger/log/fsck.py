@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger import registry
+from ledger.contracts import STANDARD, Contracts
 from ledger.log import replay
 from ledger.log.store import EMPTY, Entry, Head, Store
 from protocol import merkle, notes
@@ -33,7 +34,7 @@ class Found:
     chain: bytes
 
 
-def check(folder: Path, progress: Progress = lambda done, size: None) -> Found:
+def check(folder: Path, progress: Progress = lambda done, size: None, *, contracts: Contracts = STANDARD) -> Found:
     """Read the ledger in `folder`, which may be at work, as of one moment. progress: called with entries done and all.
 
     Raises VerificationFailed: file_damaged, entry_*, node_*, state_wrong, head_wrong, checkpoint_*, genesis_missing;
@@ -48,7 +49,7 @@ def check(folder: Path, progress: Progress = lambda done, size: None) -> Found:
         tree = _Edge(store)
         head = EMPTY
         for entry in store.every_entry():
-            head = replay.step(entry, head, state)
+            head = replay.step(entry, head, state, contracts)
             tree.append(entry)
             if head.size % PROGRESS_EVERY == 0:
                 progress(head.size, size)

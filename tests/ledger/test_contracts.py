@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ledger import anchors, contracts, devices, registry, rules
+from ledger import contracts, registry, rules
+from ledger.contracts import STANDARD
+from ledger.questions import AnchorsOf, EnrolmentsOf, PartyOf
 from ledger.rules import Refused
 from protocol import cbor, cose, documents, statement
 from protocol.errors import BadSignature, Malformed, ProtocolError
@@ -75,7 +77,8 @@ def with_headers(raw: bytes, key: SigningKey, **changed: object) -> bytes:
 def state_after(*raws: bytes) -> dict[bytes, bytes]:
     state: dict[bytes, bytes] = {}
     for raw in raws:
-        state.update(contracts.judge(state, statement.parse(contracts.bare(raw)), NOW_MS)[1].puts)
+        found = statement.parse(contracts.bare(raw))
+        state.update(STANDARD.judge(state, found, NOW_MS, index=len(state))[1].puts)
     return state
 
 
@@ -85,33 +88,37 @@ def begun() -> dict[bytes, bytes]:
 
 def test_genesis_names_the_log_and_the_root() -> None:
     state = state_after(genesis())
-    assert state[rules.LOG] == LOG.public.x
-    assert state[rules.ROOT] == ROOT.public.x
+    assert state[registry.LOG_KEY] == LOG.public.x
+    assert state[registry.ROOT_KEY] == ROOT.public.x
     assert registry.genesis_of(state).origin == chain.ORIGIN
 
 
 def test_the_root_gives_a_key_a_role_and_a_later_word_takes_its_place() -> None:
     state = begun()
-    assert registry.holder(state, GATEWAY.public.thumbprint, "gateway") == GATEWAY.public
+    found = registry.issuer(state, GATEWAY.public.thumbprint, NOW_MS)
+    assert (found.key, found.role, found.name) == (GATEWAY.public, "gateway", "clinic")
     again = documents.Admission(role="gateway", key=GATEWAY.public.x, name="clinic 2").encode()
-    after = {**state, **contracts.judge(state, statement.parse(admission(payload=again)), NOW_MS)[1].puts}
-    assert documents.Admission.decode(after[rules.KEY_PREFIX + GATEWAY.public.thumbprint]).name == "clinic 2"
+    after = state_after(genesis(), admission(), admission(payload=again))
+    party = STANDARD.ask(after, PartyOf(key=GATEWAY.public.thumbprint), NOW_MS)
+    assert party is not None and party.name == "clinic 2"
     assert len(after) == len(state)
 
 
 def test_anchors_and_enrolments_are_counted_for_each_gateway() -> None:
     thumbprint = GATEWAY.public.thumbprint
     state = state_after(genesis(), admission(), anchor(), enrolment(), anchor(preimage=b"second"))
-    assert anchors.tally(state, thumbprint) == (2, statement.parse(anchor(preimage=b"second")).payload)
-    assert devices.count(state, thumbprint) == 1
-    assert anchors.tally(state, STRANGER.public.thumbprint) == (0, documents.FIRST_PREV)
+    assert STANDARD.ask(state, AnchorsOf(gateway=thumbprint), NOW_MS) == 2
+    assert STANDARD.ask(state, EnrolmentsOf(gateway=thumbprint), NOW_MS) == 1
+    assert STANDARD.ask(state, AnchorsOf(gateway=STRANGER.public.thumbprint), NOW_MS) == 0
+    newest = statement.parse(anchor(preimage=b"second")).payload
+    assert state[b"anchors/" + thumbprint] == cbor.encode([2, newest])
 
 
 def test_a_count_goes_on_over_every_length_of_number() -> None:
     state = begun()
     for n in range(300):
-        state.update(contracts.judge(state, statement.parse(enrolment(iat_s=n)), NOW_MS)[1].puts)
-    assert devices.count(state, GATEWAY.public.thumbprint) == 300
+        state.update(STANDARD.judge(state, statement.parse(enrolment(iat_s=n)), NOW_MS, index=n)[1].puts)
+    assert STANDARD.ask(state, EnrolmentsOf(gateway=GATEWAY.public.thumbprint), NOW_MS) == 300
 
 
 REFUSALS: dict[str, tuple[Make, str]] = {
@@ -210,9 +217,9 @@ REFUSALS: dict[str, tuple[Make, str]] = {
 def test_what_the_rules_do_not_allow_is_refused_with_its_code(make: Make, code: str) -> None:
     state = begun()
     with pytest.raises(ProtocolError) as refused:
-        contracts.judge(state, statement.parse(contracts.bare(make())), NOW_MS)
+        STANDARD.judge(state, statement.parse(contracts.bare(make())), NOW_MS, index=2)
     assert refused.value.code == code
-    assert code in contracts.CODES
+    assert code in STANDARD.codes
     assert state == begun()
 
 
@@ -284,7 +291,7 @@ from protocol import statement
 state, head = {}, contracts.FIRST_HEAD
 for line in sys.stdin.read().split():
     found = statement.parse(bytes.fromhex(line))
-    contract, changes = contracts.judge(state, found, 7)
+    contract, changes = contracts.STANDARD.judge(state, found, 7, index=len(state))
     state.update(changes.puts)
     head = contracts.next_head(head, entry=found.entry, contract=contract, at_ms=7, changes=changes)
 print(head.hex(), sorted((key.hex(), value.hex()) for key, value in state.items()))

@@ -1,0 +1,62 @@
+"""What one contract may ask of another: a short list of questions with typed answers, each answered by one contract.
+
+Contracts import no other contract, only this list. An answer is read from the state as it is when the question is asked, and
+so the same in a replay. Who adds a question adds the contract's answer to it and a line here.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+A = TypeVar("A", covariant=True)
+
+
+class Question(Generic[A]):
+    """Something that one contract knows. A: the type of the answer."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """An admitted party. thumbprint: of its first key, its name for life; acting: whether one of its keys may sign now."""
+
+    thumbprint: bytes
+    name: str
+    role: str
+    acting: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyOf(Question[Party | None]):
+    """Whose key has this thumbprint? None: no party's. Answered by `registry`."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsAdmitted(Question[bool]):
+    """May the key with this thumbprint sign now: admitted, not revoked, not past its end? Answered by `registry`."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HasRole(Question[bool]):
+    """Does the party with this name act in this role now? Answered by `registry`."""
+
+    party: bytes
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorsOf(Question[int]):
+    """How many anchors has the gateway with this thumbprint registered? Answered by `anchors`."""
+
+    gateway: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentsOf(Question[int]):
+    """How many enrolments has the gateway with this thumbprint registered? Answered by `devices`."""
+
+    gateway: bytes
