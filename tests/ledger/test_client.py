@@ -1,14 +1,12 @@
 """The ledger's clients, against a real server and against answers that no ledger should give."""
 
-import asyncio
 import contextlib
 import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -16,13 +14,11 @@ import pytest
 from ledger import contracts
 from ledger.client import (
     BODY_MAX,
-    PROBLEM_KEY,
     PROBLEM_TYPE,
     AsyncClient,
     Client,
     LedgerBusy,
     LedgerRefused,
-    Registered,
 )
 from ledger.http import app as http
 from ledger.log.engine import Engine
@@ -30,47 +26,10 @@ from ledger.metrics import Metrics
 from protocol import cbor, merkle, notes, receipt, statement
 from protocol.errors import ConfigError, Malformed, NotFound, Unavailable
 from tests.support import ledgers
+from tests.support.clients import Opened, answering, problem
 from tests.support.serving import nobody, served
 
 SIZES = (1, 2, 3, 255, 256, 257, 300)
-
-
-class Asks(Protocol):
-    """What both clients offer, blocking."""
-
-    def register(self, statement: bytes) -> Registered: ...
-    def receipt(self, entry_id: str) -> bytes: ...
-    def checkpoint(self) -> str: ...
-    def keys(self) -> bytes: ...
-    def proof(self, index: int, size: int) -> list[bytes]: ...
-    def consistency(self, size1: int, size2: int) -> list[bytes]: ...
-
-
-class Blocking:
-    """The asyncio client, a loop and a connection for every call."""
-
-    def __init__(self, base_url: str, **options: Any) -> None:
-        self._url, self._options = base_url, options
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def ask(*arguments: Any) -> Any:
-            async with AsyncClient(self._url, **self._options) as client:
-                return await getattr(client, name)(*arguments)
-
-        return lambda *arguments: asyncio.run(ask(*arguments))
-
-
-Opened = Callable[..., Asks]
-
-
-@pytest.fixture(params=["Client", "AsyncClient"])
-def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """Opens one of the two clients."""
-    with contextlib.ExitStack() as held:
-        if request.param == "Client":
-            yield lambda url, **options: held.enter_context(Client(url, **options))
-        else:
-            yield Blocking
 
 
 @pytest.fixture
@@ -175,18 +134,6 @@ def test_an_address_that_is_none_is_the_operators_mistake(address: str) -> None:
         with pytest.raises(ConfigError) as wrong:
             kind(address)
         assert wrong.value.code == "ledger_url"
-
-
-def problem(code: object = "log_full", detail: object = "no room") -> bytes:
-    """Problem details as our ledger writes them."""
-    return cbor.encode({-1: "Rejected", -2: detail, PROBLEM_KEY: {"code": code}})
-
-
-def answering(opened: Opened, status: int, body: bytes = b"", **headers: str) -> Asks:
-    """A client whose every request is answered so."""
-    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=named, stream=httpx.ByteStream(body)))
-    return opened("http://ledger.example", transport=transport)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,180 @@
+"""What a ledger answers, as values or as errors: receipts, problem details, batches, status. SCRAPI, RFC 9290.
+
+Nothing here trusts a ledger: bytes are parsed within their bounds, and what is signed is for the caller to verify.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from protocol import cbor, receipt
+from protocol.errors import Malformed, ProtocolError, Unavailable
+
+PROBLEM_TYPE = "application/concise-problem-details+cbor"
+PROBLEM_KEY = "tag:vigil.example,2026:problem"  # of our own entry among problem details; RFC 9290 asks for a URI
+DETAIL, CODE = -2, "code"
+DETAIL_MAX = 200  # characters of a ledger's sentence that are shown
+RETRY_AFTER_MAX_S = 3600  # a ledger that asks for a longer pause is asked again anyway
+JUDGED = (400, 413)  # answers about a statement itself; any other may change without the statement changing
+ASKED = (400, 401, 403, 404, 410)  # answers that say no to a question
+BUSY = (408, 425, 429, 500, 502, 503, 504)
+INDEX_MAX = (1 << 63) - 1  # of an entry; a size or a minimum beyond it is no ledger's
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")  # never "." or "..", which are places and not names
+_SECONDS = re.compile(r"[0-9]{1,9}")
+
+
+class LedgerRefused(ProtocolError):
+    """The ledger will not do it, however often it is asked. code: the ledger's own."""
+
+
+class LedgerBusy(Unavailable):
+    """The ledger cannot do it now. retry_after_s: how long it asks to be left alone; None when it does not say."""
+
+    def __init__(self, code: str, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(code, detail)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What the ledger answered. index, size: as the receipt says; the caller verifies it."""
+
+    entry_id: str
+    receipt: bytes
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a ledger says about itself, unsigned. epoch: first part of its entry ids; minimum: index of the first entry
+    that it still serves, as tlog-tiles has it; facts: all that it said."""
+
+    origin: str
+    epoch: int
+    size: int
+    minimum: int
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer whose body was read to its end. headers: by lower-case name."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def registered(answer: Answer) -> Registered:
+    """A statement's place and receipt. Raises LedgerRefused; LedgerBusy; Malformed."""
+    if answer.status not in (200, 201):
+        raise trouble(answer, refusals=JUDGED)
+    found = receipt.read(answer.body)
+    return Registered(entry_id=named(answer), receipt=answer.body, index=found.index, size=found.size)
+
+
+def batch(answer: Answer, count: int) -> list[Registered | LedgerRefused]:
+    """The verdicts on a batch of `count` statements, in their order.
+
+    Raises LedgerBusy, when one of them could not be judged now; Malformed, when they are not `count` verdicts.
+    """
+    if answer.status != 200:
+        raise trouble(answer, refusals=())
+    verdicts = cbor.decode(answer.body, size_max=len(answer.body))
+    if not isinstance(verdicts, list) or len(verdicts) != count:
+        raise Malformed("ledger_answer", f"a batch of {count} statements has {count} verdicts")
+    return [_verdict(verdict) for verdict in verdicts]
+
+
+def content(answer: Answer) -> bytes:
+    """The body of what was asked for. Raises LedgerRefused; LedgerBusy; Malformed."""
+    if answer.status != 200:
+        raise trouble(answer, refusals=ASKED)
+    return answer.body
+
+
+def status(answer: Answer) -> Status:
+    """What a ledger says about itself. Raises LedgerRefused; LedgerBusy; Malformed."""
+    try:
+        facts = json.loads(content(answer).decode())
+    except (ValueError, RecursionError) as error:
+        raise Malformed("ledger_answer", "the ledger's status is no JSON object") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("origin"), str):
+        raise Malformed("ledger_answer", "the ledger's status names no origin")
+    epoch, size, minimum = (_count(facts, name) for name in ("epoch", "size", "minimum"))
+    return Status(origin=facts["origin"], epoch=epoch, size=size, minimum=minimum, facts=facts)
+
+
+def named(answer: Answer) -> str:
+    """The entry or operation that an answer names: the last part of its location. Raises Malformed: ledger_answer."""
+    name = answer.headers.get("location", "").rsplit("/", 1)[-1]
+    if not _NAME.fullmatch(name):
+        raise Malformed("ledger_answer", "the ledger named no entry")
+    return name
+
+
+def is_name(text: str) -> bool:
+    """Whether an entry can be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
+def retry_after_s(answer: Answer) -> float | None:
+    """How long the ledger asks to be left alone."""
+    said = answer.headers.get("retry-after", "")
+    return float(min(int(said), RETRY_AFTER_MAX_S)) if _SECONDS.fullmatch(said) else None
+
+
+def trouble(answer: Answer, *, refusals: Sequence[int]) -> ProtocolError | Unavailable:
+    """The error that an answer stands for. refusals: at which status a ledger's own problem refuses for good."""
+    code, detail = _problem(answer)
+    if answer.status in BUSY:
+        reason = code or f"status {answer.status}"
+        return LedgerBusy("ledger_busy", f"the ledger cannot answer now: {reason}", retry_after_s=retry_after_s(answer))
+    if code is not None and answer.status in refusals:
+        return LedgerRefused(code, detail)
+    return Malformed("ledger_answer", f"status {answer.status} is no answer of a ledger: look at its address")
+
+
+def _verdict(verdict: object) -> Registered | LedgerRefused:
+    if not isinstance(verdict, dict):
+        raise Malformed("ledger_answer", "a verdict is a map")
+    code, name, raw = verdict.get("status"), verdict.get("entry"), verdict.get("receipt")
+    if code in (200, 201) and isinstance(name, str) and _NAME.fullmatch(name) and isinstance(raw, bytes):
+        found = receipt.read(raw)
+        return Registered(entry_id=name, receipt=raw, index=found.index, size=found.size)
+    said, detail = _told(verdict.get("problem"))
+    if code in BUSY:
+        raise LedgerBusy("ledger_busy", f"the ledger cannot judge a statement of the batch now: {said or code}")
+    if code in JUDGED and said is not None:
+        return LedgerRefused(said, detail)
+    raise Malformed("ledger_answer", "a verdict is a receipt or a problem")
+
+
+def _problem(answer: Answer) -> tuple[str | None, str]:
+    """The code of a problem that the ledger itself describes, None when it does not, and its sentence."""
+    if answer.headers.get("content-type", "") != PROBLEM_TYPE:
+        return None, ""
+    try:
+        return _told(cbor.decode_loosely(answer.body))
+    except Malformed:
+        return None, ""
+
+
+def _told(problem: object) -> tuple[str | None, str]:
+    ours = problem.get(PROBLEM_KEY) if isinstance(problem, dict) else None
+    if not isinstance(problem, dict) or not isinstance(ours, dict):
+        return None, ""
+    code, detail = ours.get(CODE), problem.get(DETAIL)
+    shown = detail[:DETAIL_MAX] if isinstance(detail, str) and detail.isprintable() else "it does not say why"
+    return (code if isinstance(code, str) and _CODE.fullmatch(code) else None), shown
+
+
+def _count(facts: Mapping[str, object], name: str) -> int:
+    value = facts.get(name)
+    if type(value) is not int or not 0 <= value <= INDEX_MAX:
+        raise Malformed("ledger_answer", f"the ledger's status has no {name}")
+    return value
