@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ledger import anchors, devices, registry
+from ledger import anchors, devices, registry, retention
 from ledger.questions import Question
 from ledger.rules import Changes, Contract, Issuer, Kind, Refused, State, check_signer
 from protocol import cbor, cose, documents, receipt
@@ -68,6 +68,7 @@ class Contracts:
     def __init__(self, contracts: Sequence[Contract]) -> None:
         self.all = tuple(contracts)
         self.codes = FORM_CODES.union(*(contract.codes for contract in self.all))
+        self.lasting = frozenset(contract.name for contract in self.all if contract.lasting)
         self._by_type = {kind: contract for contract in self.all for kind in contract.kinds}
         self._by_question = {question: contract for contract in self.all for question in contract.answers}
         names = [contract.name for contract in self.all]
@@ -129,7 +130,7 @@ class Contracts:
         return issuer
 
 
-STANDARD = Contracts((registry.CONTRACT, devices.CONTRACT, anchors.CONTRACT))
+STANDARD = Contracts((registry.CONTRACT, retention.CONTRACT, devices.CONTRACT, anchors.CONTRACT))
 CODES = STANDARD.codes
 
 
@@ -148,5 +149,6 @@ def bare(raw: bytes) -> bytes:
 
 def next_head(head: bytes, *, entry: bytes, contract: str, at_ms: int, changes: Changes) -> bytes:
     """32 bytes: the head of the state after an entry, from the head before it."""
-    said = cbor.encode([entry, contract, at_ms, dict(changes.puts)])
-    return hashlib.sha256(_HEAD_LABEL + head + said).digest()
+    puts = sorted([cose.bstr(key) + cose.bstr(value) for key, value in changes.puts.items()])
+    said = b"\x84" + cose.bstr(entry) + cbor.text(contract) + cbor.uint(at_ms) + cbor.map_head(len(puts))
+    return hashlib.sha256(_HEAD_LABEL + head + said + b"".join(puts)).digest()

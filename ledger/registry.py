@@ -173,4 +173,5 @@ CONTRACT = Contract(
     keys=(GENESIS, ROOT_KEY, LOG_KEY, PARTY, KEY),
     codes=frozenset({"genesis_exists", "key_has_other_duty"}),
     answers={PartyOf: _party, IsAdmitted: _is_admitted, HasRole: _has_role},
+    lasting=True,
 )

@@ -89,7 +89,8 @@ class Kind:
 class Contract:
     """One use case's rules. kinds: by content type; keys: its part of the state, exact keys and prefixes that end in "/".
 
-    codes: of its refusals, for the counters; answers: to questions, by their class.
+    codes: of its refusals, for the counters; answers: to questions, by their class; lasting: its statements stay when older
+    ones than a minimum index are taken away, for whoever verifies needs them.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Contract:
     keys: tuple[bytes, ...]
     codes: frozenset[str] = frozenset()
     answers: Mapping[type[Question[Any]], Answer] = field(default_factory=dict)
+    lasting: bool = False
 
     def owns(self, key: bytes) -> bool:
         """Whether a state key is this contract's."""

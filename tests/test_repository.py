@@ -50,6 +50,7 @@ PURE = (
     "ledger.registry",
     "ledger.devices",
     "ledger.anchors",
+    "ledger.retention",
 )
 IMPURE_MODULES = frozenset(
     "asyncio logging os random secrets select shutil signal socket sqlite3 ssl subprocess tempfile threading time "

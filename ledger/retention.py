@@ -1,0 +1,62 @@
+"""What the log no longer keeps, by the registry root's word: one body that a court took away, or all below a minimum index.
+
+Pure. State: `redacted/<index>` with the redaction of that entry, `retention/<minimum>` with the statement that made it one
+(both numbers in 8 bytes). The statements order; the log carries them out (ledger/log/redaction.py, ledger/log/pruning.py).
+"""
+
+from collections.abc import Iterable
+
+from ledger.rules import ROOT, Changes, Contract, Kind, Refused, View, check_form
+from protocol import retention
+from protocol.retention import Redaction, Retention
+from protocol.statement import Statement
+
+REDACTED = b"redacted/"
+RETAINED = b"retention/"
+NEWEST = b"retained"  # state key: the highest minimum index there has been
+
+
+def redact(view: View, found: Statement, now_ms: int) -> Changes:
+    """One body goes; said again about the same entry, the later word counts. Raises Refused: redaction_index; Malformed."""
+    check_form(found, hashed=False, subject=retention.redaction_subject(view.issuer.key.thumbprint))
+    document = Redaction.decode(found.payload)
+    if document.index >= view.index:
+        raise Refused("redaction_index", "a redaction is of an entry before it")
+    return Changes(puts={REDACTED + document.index.to_bytes(8, "big"): found.payload})
+
+
+def retain(view: View, found: Statement, now_ms: int) -> Changes:
+    """A higher minimum index. Raises Refused: minimum_bad; Malformed."""
+    check_form(found, hashed=False, subject=retention.retention_subject(view.issuer.key.thumbprint))
+    document = Retention.decode(found.payload)
+    before = int.from_bytes(view.get(NEWEST) or b"", "big")
+    if not before < document.minimum <= view.index:
+        raise Refused("minimum_bad", "a minimum index only rises, and is not above the size of the log")
+    minimum = document.minimum.to_bytes(8, "big")
+    return Changes(puts={RETAINED + minimum: found.payload, NEWEST: minimum})
+
+
+def redactions(items: Iterable[tuple[bytes, bytes]]) -> dict[int, Redaction]:
+    """The redactions in a state, by index. items: its keys and values."""
+    return {_number(key): Redaction.decode(value) for key, value in items if key.startswith(REDACTED)}
+
+
+def retentions(items: Iterable[tuple[bytes, bytes]]) -> dict[int, Retention]:
+    """The minimum indexes that a state has known, with who made them ones. items: its keys and values."""
+    return {_number(key): Retention.decode(value) for key, value in items if key.startswith(RETAINED)}
+
+
+def _number(key: bytes) -> int:
+    return int.from_bytes(key[-8:], "big")
+
+
+CONTRACT = Contract(
+    name="retention",
+    kinds={
+        retention.REDACTION: Kind(apply=redact, roles=frozenset({ROOT})),
+        retention.RETENTION: Kind(apply=retain, roles=frozenset({ROOT})),
+    },
+    keys=(REDACTED, RETAINED, NEWEST),
+    codes=frozenset({"redaction_index", "minimum_bad"}),
+    lasting=True,
+)
