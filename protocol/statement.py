@@ -3,12 +3,14 @@
 An entry of the log is the SHA-256 of the statement's bytes, tag 18 and empty unprotected header included.
 """
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
 from protocol import cose
 from protocol.errors import BadSignature, Malformed
-from protocol.keys import EDDSA, SigningKey
+from protocol.keys import EDDSA, SIGNATURE_SIZE, PublicKey, SigningKey
+from protocol.signatures import Claim
 
 CWT_CLAIMS, PAYLOAD_HASH_ALG, PREIMAGE_TYPE, PAYLOAD_LOCATION = 15, 258, 259, 260
 ISS, SUB, IAT = 1, 2, 6
@@ -25,7 +27,8 @@ class Statement:
     """A parsed statement whose signature nobody has checked yet.
 
     kid: 32-byte thumbprint (RFC 9679); content_type: of the payload, or of the preimage when `hashed`;
-    payload: the content, or SHA-256 of the preimage when `hashed`; iat_s: when it says it was issued; entry: 32 bytes.
+    payload: the content, or SHA-256 of the preimage when `hashed`; iat_s: when it says it was issued; entry: 32 bytes;
+    holds_under: the key under which its signature was seen to hold, when somebody looked already (`proved`).
     """
 
     raw: bytes
@@ -38,6 +41,7 @@ class Statement:
     payload: bytes
     entry: bytes
     signed: cose.Sign1
+    holds_under: bytes | None = None
 
 
 def sign(key: SigningKey, *, iss: str, sub: str, payload: bytes, content_type: str, iat_s: int | None = None) -> bytes:
@@ -87,7 +91,22 @@ def verify(statement: Statement, key: cose.Verifier, *, thumbprint: bytes) -> No
     """Raises BadSignature unless `key`, whose thumbprint is given, made the statement and is the one it names."""
     if statement.kid != thumbprint:
         raise BadSignature("kid_mismatch", "signed under the name of another key")
-    cose.verify_sign1(statement.signed, key)
+    if statement.holds_under is None or statement.holds_under != getattr(key, "x", None):
+        cose.verify_sign1(statement.signed, key)
+
+
+def claim(statement: Statement, key: PublicKey) -> Claim | None:
+    """What has to be verified for `verify` to pass under `key`; None when something else is wrong with the statement."""
+    signed = statement.signed
+    alg, signature = signed.protected[cose.ALG], signed.signature
+    if type(alg) is not int or alg not in key.algs or cose.CRIT in signed.protected or len(signature) != SIGNATURE_SIZE:
+        return None
+    return signature + cose.signature_input(signed.protected_bytes, b"", signed.payload or b""), key.x
+
+
+def proved(statement: Statement, seen: Claim) -> Statement:
+    """The statement after its `claim` was seen to hold: `verify` does not look again under the same key."""
+    return dataclasses.replace(statement, holds_under=seen[1])
 
 
 def entry(raw: bytes) -> bytes:

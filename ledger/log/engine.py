@@ -5,8 +5,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,11 +15,14 @@ from ledger import registry
 from ledger.contracts import STANDARD, Contracts
 from ledger.log import keyring
 from ledger.log.shelf import Published, Shelf
-from ledger.log.store import FILE, Entry, Head, Store
-from protocol import cbor, documents, merkle, notes, statement, tiles
+from ledger.log.store import FILE, Head, Store
+from ledger.log.verifying import Verifying
+from ledger.log.writer import Placed, Writer, Written
+from protocol import cbor, documents, merkle, notes, receipt, statement, tiles
 from protocol.documents import Genesis
 from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable, VigilError
 from protocol.keys import PublicKey, SigningKey
+from protocol.statement import Statement
 
 DEFAULT_ORIGIN = "ledger.vigil.example/1"
 EPOCH = 1
@@ -40,17 +42,6 @@ class Registered:
     new: bool
 
 
-@dataclass(slots=True, eq=False)
-class _Ticket:
-    """A statement on its way into the log."""
-
-    found: statement.Statement
-    index: int = -1
-    new: bool = False
-    error: VigilError | None = None
-    done: bool = False
-
-
 class Engine:
     """One log with its keys and its state, in one folder, for any number of threads of one process."""
 
@@ -62,9 +53,11 @@ class Engine:
         reader: Store,
         now_ms: Callable[[], int],
         contracts: Contracts = STANDARD,
+        verifying: Verifying,
     ) -> None:
-        self._key, self._now_ms, self.contracts = key, now_ms, contracts
-        self._store, self._writing, self._queue = store, threading.Lock(), deque[_Ticket]()
+        self._key, self.contracts = key, contracts
+        self._store, self._writing = store, threading.Lock()
+        self._writer = Writer(store=store, contracts=contracts, verifying=verifying, now_ms=now_ms, note=self._note)
         self._shelf = Shelf(key=key, reader=reader)
         self._held = contextlib.ExitStack()
         self._genesis: Genesis | None = None
@@ -73,11 +66,18 @@ class Engine:
 
     @classmethod
     def open(
-        cls, state: Path, *, now_ms: Callable[[], int], origin: str | None = None, contracts: Contracts = STANDARD
+        cls,
+        state: Path,
+        *,
+        now_ms: Callable[[], int],
+        origin: str | None = None,
+        contracts: Contracts = STANDARD,
+        verify_process: bool = False,
     ) -> Self:
         """The log in the folder `state`; the first run makes its keys and genesis (entry 0).
 
-        origin: the log's name, for the first run; later it has to be the same or None. contracts: what it registers.
+        origin: the log's name, for the first run; later it has to be the same or None. contracts: what it registers;
+        verify_process: whether another process helps to verify signatures.
         Raises ConfigError: origin_bad, origin_changed, log_key_changed, database_lost, state_in_use; NotFound: key_missing;
         Unavailable: state_unreadable, state_damaged, key_unreadable.
         """
@@ -92,7 +92,8 @@ class Engine:
             begun = store.head().size > 0
             key = (keyring.load if begun else keyring.load_or_make)(state, keyring.LOG_KEY)
             reader = held.enter_context(contextlib.closing(Store.reader(state)))
-            engine = cls(key=key, store=store, reader=reader, now_ms=now_ms, contracts=contracts)
+            verifying = held.enter_context(contextlib.closing(Verifying(on=verify_process)))
+            engine = cls(key=key, store=store, reader=reader, now_ms=now_ms, contracts=contracts, verifying=verifying)
             if not begun:
                 engine._begin(origin or DEFAULT_ORIGIN, keyring.load_or_make(state, keyring.REGISTRY_KEY))
             engine._resume(origin)
@@ -119,18 +120,19 @@ class Engine:
 
         Raises Malformed, BadSignature, rules.Refused (all ProtocolError, with stable codes); Unavailable: storage_failed.
         """
-        ticket = _Ticket(statement.parse(rules.bare(raw)))
-        self._queue.append(ticket)
-        while not ticket.done:
-            with self._writing:
-                if not ticket.done:
-                    self._commit()
-        if ticket.error is not None:
-            raise ticket.error
-        seen = self._shelf.published
-        proof = self._shelf.receipt(ticket.index, seen)
-        name = self.entry_id(ticket.index)
-        return Registered(entry_id=name, index=ticket.index, size=seen.size, receipt=proof, new=ticket.new)
+        (found,) = self.register_many([raw])
+        if isinstance(found, VigilError):
+            raise found
+        return found
+
+    def register_many(self, raws: Sequence[bytes]) -> list[Registered | VigilError]:
+        """Put statements into the log, in order, in as few transactions as `BATCH_MAX` allows; a verdict for each."""
+        read = [_read(raw) for raw in raws]
+        whole = [found for found in read if not isinstance(found, VigilError)]
+        with self._writing:
+            batches = [whole[place : place + BATCH_MAX] for place in range(0, len(whole), BATCH_MAX)]
+            verdicts = iter([verdict for batch in batches for verdict in self._commit(batch)])
+        return [found if isinstance(found, VigilError) else next(verdicts) for found in read]
 
     def entry_id(self, index: int) -> str:
         """The name of an entry."""
@@ -194,11 +196,9 @@ class Engine:
             content_type=documents.GENESIS,
         )
         self._genesis = document
-        ticket = _Ticket(statement.parse(raw))
-        self._queue.append(ticket)
-        self._commit()
-        if ticket.error is not None:
-            raise ticket.error
+        for verdict in self._writer.write([statement.parse(raw)]).verdicts:
+            if isinstance(verdict, VigilError):
+                raise verdict
 
     def _resume(self, origin: str | None) -> None:
         """Take up what is on disk, when it fits the keys and itself."""
@@ -216,49 +216,33 @@ class Engine:
             raise Unavailable("state_damaged", "the stored tree and its checkpoint do not fit: run fsck")
         self._shelf.published = self._seen(head, note)
 
-    def _commit(self) -> None:
-        """Put what waits into the log, in one transaction; whoever calls holds `_writing`."""
-        batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
-        failed: VigilError | None = Unavailable("storage_failed", "the statement could not be stored")
+    def _commit(self, batch: Sequence[Statement]) -> list[Registered | VigilError]:
+        """Put statements into the log, in one transaction; whoever calls holds `_writing`."""
         try:
-            with self._store.writing():
-                before = head = self._store.head()
-                for ticket in batch:
-                    head = self._judge(ticket, head)
-                if head.size > before.size:
-                    root = merkle.range_root(self._store.node, 0, head.size)
-                    head = Head(size=head.size, root=root, chain=head.chain, at_ms=head.at_ms)
-                    self._store.publish(head, self._note(head))
-            if head.size > self._shelf.published.size:
-                self._shelf.published = self._seen(head, self._store.note())
-            failed = None
-        except sqlite3.Error as error:
-            failed = Unavailable("storage_failed", f"the statement could not be stored: {error}")
-        finally:
-            self.healthy = failed is None
-            for ticket in batch:
-                if failed is not None and ticket.error is None:
-                    ticket.error = type(failed)(failed.code, failed.detail)
-                ticket.done = True
+            written = self._writer.write(batch)
+        except Unavailable as error:
+            self.healthy = False
+            return [Unavailable(error.code, error.detail) for _ in batch]
+        self.healthy = True
+        if written.head.size > self._shelf.published.size:
+            self._shelf.published = self._seen(written.head, written.note)
+        # Stop here: on disk and signed, not answered. Whoever sends it again finds it.
+        return [self._answer(verdict, written) for verdict in written.verdicts]
 
-    def _judge(self, ticket: _Ticket, head: Head) -> Head:
-        """The head after one statement, which is written; the same head when it is refused or there already."""
-        found, place = ticket.found, self._store.place_of(ticket.found.entry)
-        if place is not None:
-            ticket.index = place
-            return head
-        at_ms = max(self._now_ms(), head.at_ms)
+    def _answer(self, verdict: Placed | VigilError, written: Written) -> Registered | VigilError:
+        if isinstance(verdict, VigilError):
+            return verdict
+        size, name = written.head.size, self.entry_id(verdict.index)
+        if size < 2:
+            return Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
         try:
-            contract, changes = self.contracts.judge(self._store.state, found, at_ms, index=head.size)
-        except ProtocolError as error:
-            ticket.error = error
-            return head
-        nodes = merkle.completed(head.size, merkle.leaf_hash(found.entry), self._store.node)
-        entry = Entry(place=head.size, digest=found.entry, statement=found.raw, contract=contract, at_ms=at_ms)
-        self._store.add(entry, nodes, changes.puts)
-        ticket.index, ticket.new = head.size, True
-        chain = rules.next_head(head.chain, entry=found.entry, contract=contract, at_ms=at_ms, changes=changes)
-        return Head(size=head.size + 1, root=head.root, chain=chain, at_ms=at_ms)
+            path = written.paths.path(verdict.index)
+        except Unavailable as error:
+            return error
+        proof = receipt.issue(
+            self._key, iss=self.origin, sub=name, root=written.head.root, size=size, index=verdict.index, path=path
+        )
+        return Registered(entry_id=name, index=verdict.index, size=size, receipt=proof, new=verdict.new)
 
     def _note(self, head: Head) -> str:
         text = notes.Checkpoint(origin=self.origin, size=head.size, root=head.root).text()
@@ -271,6 +255,16 @@ class Engine:
         if self._genesis is None:
             raise AssertionError("an open log has a genesis")
         return self._genesis
+
+
+def _read(raw: bytes) -> Statement | VigilError:
+    """The statement in `raw`; what others attached to it unsigned is left out. Source: RFC 9943 §6.3."""
+    with contextlib.suppress(ProtocolError):
+        return statement.parse(raw)
+    try:
+        return statement.parse(rules.bare(raw))
+    except ProtocolError as error:
+        return error
 
 
 def _refuse_lost_database(state: Path) -> None:

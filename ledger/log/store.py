@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from ledger import contracts
+from ledger.log import keeping
+from ledger.log.keeping import Keeping
 from protocol import merkle
 from protocol.errors import Unavailable
 from protocol.merkle import Node
@@ -18,6 +20,8 @@ from protocol.merkle import Node
 FILE = "ledger.db"
 APPLICATION_ID = 0x5647_4C01  # "VGL" and 1: the file is a ledger of this layout
 BUSY_MS = 5000  # how long a reader waits for a writer of another process
+KNOWN_MAX = 65_536  # values of the state that are remembered; beyond it all are forgotten, and read again
+CACHE_KIB = 65_536  # of the database that the writer keeps in memory: the index over entries is written all over
 TABLES = ("entry", "node", "state", "head", "checkpoint")
 
 _SCHEMA = """
@@ -60,19 +64,47 @@ class Entry:
 
 
 class StateView(Mapping[bytes, bytes]):
-    """The state as a mapping, read from the database each time, changes of an open transaction included."""
+    """The state as a mapping, changes of an open transaction included.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    remember: keep what was read, for who alone changes the state.
+    """
+
+    def __init__(self, db: sqlite3.Connection, *, remember: bool) -> None:
+        self._db, self._remember = db, remember
+        self._known: dict[bytes, bytes | None] = {}
+        self.changed: dict[bytes, bytes] = {}
+        """What the open transaction changed and has not yet written."""
 
     def __getitem__(self, key: bytes) -> bytes:
-        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        found = self.get(key)
+        if found is None:
             raise KeyError(key)
-        value: bytes = row[0]
+        return found
+
+    def get(self, key: bytes, default: object = None) -> bytes | None:  # type: ignore[override]
+        """The value at a key, or None."""
+        found = self.changed.get(key)
+        if found is not None:
+            return found
+        if key in self._known:
+            return self._known[key]
+        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        value = None if row is None else bytes(row[0])
+        if self._remember:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[key] = value
         return value
 
+    def settle(self, *, kept: bool) -> None:
+        """The transaction is over. kept: it is on disk."""
+        if kept and self._remember:
+            self._known.update(self.changed)
+        self.changed.clear()
+
     def __iter__(self) -> Iterator[bytes]:
+        if self.changed:
+            raise AssertionError("the whole state is read when all of it is written")
         return (row[0] for row in self._db.execute("SELECT key FROM state ORDER BY key"))
 
     def __len__(self) -> int:
@@ -81,45 +113,55 @@ class StateView(Mapping[bytes, bytes]):
 
 
 class Store:
-    """One connection to the database."""
+    """One connection to the database. alone: nobody else writes it while this one is open."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, *, alone: bool = False) -> None:
         self._db = db
-        self.state = StateView(db)
+        self.state = StateView(db, remember=alone)
+        self.keeping = Keeping(db)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, name: str = FILE) -> Self:
         """The database in `folder`, made when it is not there. Raises Unavailable: state_unreadable."""
-        db = _connected(folder / FILE)
+        db = _connected(folder / name)
         with _refusing(db):
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             db.execute("BEGIN IMMEDIATE")
             made = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if not made:
                 for one in _SCHEMA.split(";\n"):
                     db.execute(one)
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            for one in keeping.SCHEMA.split(";\n"):
+                db.execute(one)  # a ledger of an earlier release has none of these yet
             db.execute("COMMIT")
             _check(db)
-        return cls(db)
+        return cls(db, alone=True)
 
     @classmethod
-    def reader(cls, folder: Path) -> Self:
+    def reader(cls, folder: Path, name: str = FILE) -> Self:
         """A connection that cannot write, to a database that is there. Raises Unavailable: state_unreadable."""
-        db = _connected(folder / FILE, mode="ro")
+        db = _connected(folder / name, mode="ro")
         with _refusing(db):
             _check(db)
+            found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if not found.issuperset(keeping.TABLES):
+                raise Unavailable("state_unreadable", f"{name} is of an earlier release: start the ledger once")
         return cls(db)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction: all of it is on disk when the block ends, or none of it. Raises sqlite3.Error."""
         self._db.execute("BEGIN IMMEDIATE")
+        kept = False
         try:
             yield
             self._db.execute("COMMIT")
+            kept = True
         finally:
+            self.state.settle(kept=kept)
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
@@ -175,14 +217,14 @@ class Store:
         )
         return [row[0] for row in rows]
 
-    def add(self, entry: Entry, nodes: Sequence[tuple[Node, bytes]], puts: Mapping[bytes, bytes]) -> None:
-        """Write an entry, the nodes that it completes and its changes of the state; inside `writing`."""
-        self._db.execute(
+    def add(self, entries: Sequence[Entry], nodes: Mapping[Node, bytes]) -> None:
+        """Write entries, the nodes that they complete and what they changed in the state; inside `writing`."""
+        self._db.executemany(
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
-            (entry.place, entry.digest, entry.statement, entry.contract, entry.at_ms),
+            [(one.place, one.digest, one.statement, one.contract, one.at_ms) for one in entries],
         )
-        self._db.executemany("INSERT INTO node VALUES (?, ?, ?)", [(*node, value) for node, value in nodes])
-        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", list(puts.items()))
+        self._db.executemany("INSERT INTO node VALUES (?, ?, ?)", [(*node, value) for node, value in nodes.items()])
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", list(self.state.changed.items()))
 
     def publish(self, head: Head, note: str) -> None:
         """Write where the log stands and the checkpoint that says so; inside `writing`."""

@@ -26,10 +26,10 @@ def work(folder: Path, tell: Callable[[dict[str, object]], None]) -> None:
         for raw in (ledgers.admission(folder), ledgers.anchor(1)):
             found = log.register(raw)
             tell({"raw": raw.hex(), "index": found.index, "receipt": found.receipt.hex(), "note": log.checkpoint()})
-        for raw in (ledgers.anchor(1), ledgers.anchor(9, ledgers.STRANGER), ledgers.enrolment(2)):
-            log._queue.append(engines._Ticket(statement.parse(raw)))
         raw = ledgers.anchor(3)
-        found = log.register(raw)
+        many = (ledgers.anchor(1), ledgers.anchor(9, ledgers.STRANGER), ledgers.enrolment(2), raw)
+        found = log.register_many(many)[-1]
+        assert isinstance(found, engines.Registered)
         tell({"raw": raw.hex(), "index": found.index, "receipt": found.receipt.hex(), "note": log.checkpoint()})
 
 

@@ -1,0 +1,158 @@
+"""The ledger's side of a process that verifies signatures: jobs out, verdicts in; the process is never needed.
+
+While it verifies one job, the thread that writes the log judges the statements of the job before. A process that died, cannot be
+started or is stuck costs nothing but its help: whoever asked verifies in place, and another is started later.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from protocol.signatures import Claim, packed
+
+MODULE = "ledger.log.signatures"
+JOB_CLAIMS = 32  # in one job: handing it over costs little, and the first verdicts come soon
+JOBS_AHEAD = 3  # jobs in the process's hands: it never waits, and its pipe never holds much
+POOL_FROM = 16  # fewer claims than these are verified in place: a job would only add to the wait
+STUCK_AFTER_S = 2.0  # 32 signatures take some milliseconds; a process that takes so long is ended
+AGAIN_AFTER_S = 5.0  # a process that ended is started again so much later
+END_WITHIN_S = 1.0  # once its input is closed; then it is ended
+
+log = logging.getLogger(__name__)
+
+
+class Verifying:
+    """One process at most, for one thread at a time. on: whether there is to be one at all."""
+
+    def __init__(self, *, on: bool) -> None:
+        self._on = on
+        self._process: subprocess.Popen[bytes] | None = None
+        self._again_s = 0.0
+        self._ready()
+
+    def verdicts(self, claims: Sequence[Claim | None]) -> "Verdicts":
+        """What becomes of these claims, to be asked for in their order; a claim that is None gets no verdict."""
+        wanted = sum(claim is not None for claim in claims)
+        process = self._ready() if wanted >= POOL_FROM else None
+        return Verdicts(self, process, claims)
+
+    def close(self) -> None:
+        """Close its input, at which it ends, or else end it."""
+        self._on = False
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+
+    def lost(self, process: subprocess.Popen[bytes]) -> None:
+        """It died or is stuck: go on without."""
+        if self._process is process:
+            log.warning("the process that verifies signatures ended; they are verified in place for now")
+            self._process, self._again_s = None, time.monotonic() + AGAIN_AFTER_S
+            process.kill()
+            _end(process)
+
+    def _ready(self) -> subprocess.Popen[bytes] | None:
+        if self._process is None and self._on and time.monotonic() >= self._again_s:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [sys.executable, "-m", MODULE],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+            except OSError as error:
+                log.warning("signatures are verified in the ledger's own process: %s", error.strerror)
+                self._again_s = time.monotonic() + AGAIN_AFTER_S
+                return None
+            if self._process.stdin is not None:
+                os.set_blocking(self._process.stdin.fileno(), False)
+        return self._process
+
+
+class Verdicts:
+    """The verdicts on some claims, in their order."""
+
+    def __init__(
+        self, owner: Verifying, process: subprocess.Popen[bytes] | None, claims: Sequence[Claim | None]
+    ) -> None:
+        self._owner, self._process = owner, process
+        kept = [claim for claim in claims if claim is not None]
+        self._jobs = deque(kept[place : place + JOB_CLAIMS] for place in range(0, len(kept), JOB_CLAIMS))
+        self._asked: deque[int] = deque()  # claims in each job that is in its hands
+        self._told: deque[bool] = deque()
+
+    def next(self) -> bool | None:
+        """Whether the next claim holds; None when nobody knows and the caller has to look."""
+        while not self._told and self._process is not None and (self._jobs or self._asked):
+            self._give()
+            self._take()
+        return self._told.popleft() if self._told else None
+
+    def finish(self) -> None:
+        """Take what is still on its way, so that it is not taken for the verdicts of what comes next."""
+        self._jobs.clear()
+        while self._process is not None and self._asked:
+            self._take()
+
+    def _give(self) -> None:
+        while self._process is not None and self._jobs and len(self._asked) < JOBS_AHEAD:
+            job = self._jobs.popleft()
+            self._asked.append(len(job))
+            self._written(packed(job))
+
+    def _take(self) -> None:
+        if self._process is None or not self._asked or self._process.stdout is None:
+            return
+        found, count, ends_s = b"", self._asked[0], time.monotonic() + STUCK_AFTER_S
+        while len(found) < count:
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, ends_s - time.monotonic()))
+            part = os.read(self._process.stdout.fileno(), count - len(found)) if ready else b""
+            if not part:
+                self._gone()
+                return
+            found += part
+        self._asked.popleft()
+        self._told.extend(verdict == 1 for verdict in found)
+
+    def _written(self, data: bytes) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        rest, ends_s = memoryview(data), time.monotonic() + STUCK_AFTER_S
+        while rest:
+            _, ready, _ = select.select([], [self._process.stdin], [], max(0.0, ends_s - time.monotonic()))
+            if not ready:
+                self._gone()
+                return
+            try:
+                rest = rest[os.write(self._process.stdin.fileno(), rest) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                self._gone()
+                return
+
+    def _gone(self) -> None:
+        if self._process is not None:
+            self._owner.lost(self._process)
+        self._process = None
+        self._jobs.clear()
+        self._asked.clear()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        if process.stdin is not None:
+            process.stdin.close()
+    try:
+        process.wait(END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
