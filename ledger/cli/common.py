@@ -1,17 +1,18 @@
 """What the ledger's commands share: the option for its folder, settings, files read within a bound and written whole."""
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from ledger import settings
+from ledger import files, settings
 from protocol.errors import ConfigError, Unavailable
 
 FILE_SIZE_MAX = 1024 * 1024  # bytes of a file given to a command; a larger one is not what it is said to be
 CONFIG_VARIABLE, CONFIG_NAME = "VIGIL_CONFIG", "vigil.toml"
+
+write = files.write
 
 STATE = click.option("--state", type=click.Path(path_type=Path), help="The ledger's folder.")
 
@@ -41,28 +42,6 @@ def read(path: Path, *, size_max: int = FILE_SIZE_MAX) -> bytes:
     if len(data) > size_max:
         raise Unavailable("file_too_large", f"{path} is larger than {size_max} bytes")
     return data
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole: whoever opens `path` finds what was there before, or all of `data`.
-
-    Raises Unavailable: file_unwritable.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a pipe or /dev/stdout: nothing to put in its place
-            return
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with fresh.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)  # Stop before here: the old file, and a hidden one beside it that nobody reads.
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise Unavailable("file_unwritable", f"cannot write {path}: {error.strerror}") from error
 
 
 def now_ms() -> int:
