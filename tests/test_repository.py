@@ -50,6 +50,8 @@ PURE = (
     "ledger.registry",
     "ledger.devices",
     "ledger.anchors",
+    "ledger.witness.judging",
+    "ledger.witness.rationing",
     "ledger.retention",
 )
 IMPURE_MODULES = frozenset(
@@ -187,6 +189,7 @@ SETTINGS = (
     ("device", "device_sim.settings"),
     ("gateway", "gateway.settings"),
     ("ledger", "ledger.settings"),
+    ("witness", "ledger.witness.settings"),
 )
 
 

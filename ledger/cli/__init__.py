@@ -3,6 +3,7 @@
 import click
 
 from ledger.cli import checking, registry, serving
+from ledger.witness import cli as witness
 
 
 @click.group()
@@ -12,3 +13,4 @@ def cli() -> None:
 
 for command in (serving.run, registry.admit, registry.trust, checking.check, checking.verify):
     cli.add_command(command)
+cli.add_command(witness.cli)

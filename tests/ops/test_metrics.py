@@ -12,6 +12,7 @@ from gateway.metrics import CHANNELS
 from gateway.service import Gateway
 from gateway.store.devices import STATES
 from ledger import contracts
+from ledger.witness import judging
 from protocol.keys import SigningKey, device_id
 from protocol.topics import LANE_NAMES
 from tests.support import exposition
@@ -24,6 +25,8 @@ CLOSED_SETS = {
     ("vigil_alerts_open", "priority"): {"high", "medium", "low"},
     ("vigil_outbox_failed_total", "channel"): set(CHANNELS),
     ("vigil_devices", "state"): set(STATES),
+    ("vigil_witness_requests_total", "verdict"): set(judging.STATUS),
+    ("vigil_witness_evidence", "kind"): set(judging.KINDS),
     ("vigil_ledger_refusals_total", "code"): {*contracts.CODES, "other"},
 }
 
@@ -48,6 +51,7 @@ def test_no_label_of_any_series_could_name_a_person_a_device_or_a_reading(expose
         "python",
         "state",
         "route",
+        "verdict",
     }
     for name, series in exposed.items():
         for label, values in series.labels.items():

@@ -18,6 +18,9 @@ from gateway.settings import Settings
 from ledger import contracts
 from ledger.http import app as http
 from ledger.metrics import Metrics
+from ledger.witness import app as witness_http
+from ledger.witness.metrics import Metrics as WitnessMetrics
+from tests.support import witnesses
 from tests.support.ledgers import opened
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -78,6 +81,13 @@ def of_ledger(folder: Path) -> str:
         return asyncio.run(_asked(http.metrics_app(engine, counted), "/metrics"))
 
 
+def of_witness(folder: Path) -> str:
+    """The same of a witness."""
+    with witnesses.opened_once(folder) as witness:
+        return asyncio.run(_asked(witness_http.metrics_app(witness, WitnessMetrics()), "/metrics"))
+
+
 def of_both(folder: Path) -> dict[str, Series]:
-    """Every series of both programs, each in a folder of its own under `folder`."""
-    return {**read(of_gateway(folder / "gateway")), **read(of_ledger(folder / "ledger"))}
+    """Every series of both programs and of a witness, each in a folder of its own under `folder`."""
+    ours = {**read(of_gateway(folder / "gateway")), **read(of_ledger(folder / "ledger"))}
+    return {**ours, **read(of_witness(folder / "witness"))}

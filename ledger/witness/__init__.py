@@ -1,0 +1,1 @@
+"""Witnessing, both sides: cosigning the checkpoints of other logs, and asking others to cosign ours."""
