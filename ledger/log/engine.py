@@ -8,16 +8,17 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from ledger import contracts as rules
 from ledger import registry
 from ledger.contracts import STANDARD, Contracts
-from ledger.log import keyring
+from ledger.log import keyring, pruning, upkeep
 from ledger.log.shelf import Published, Shelf
-from ledger.log.store import FILE, Head, Store
+from ledger.log.store import FILE, Entry, Head, Store
 from ledger.log.verifying import Verifying
 from ledger.log.writer import Placed, Writer, Written
+from ledger.rules import State
 from protocol import cbor, documents, merkle, notes, receipt, statement, tiles
 from protocol.documents import Genesis
 from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable, VigilError
@@ -27,6 +28,8 @@ from protocol.statement import Statement
 DEFAULT_ORIGIN = "ledger.vigil.example/1"
 EPOCH = 1
 BATCH_MAX = 256  # statements in one transaction: one wait for the disk serves all who wait
+
+T = TypeVar("T")
 
 _ORIGIN = re.compile(r"[!-*,-~]{1,128}")  # visible ASCII without "+", which separates the parts of a verifier key
 
@@ -97,6 +100,7 @@ class Engine:
             if not begun:
                 engine._begin(origin or DEFAULT_ORIGIN, keyring.load_or_make(state, keyring.REGISTRY_KEY))
             engine._resume(origin)
+            engine._finish()
             engine._held = held.pop_all()
         return engine
 
@@ -139,15 +143,33 @@ class Engine:
         return self._shelf.entry_id(index)
 
     def statement(self, index: int) -> bytes:
-        """The statement at `index`. Raises NotFound: entry_unknown; Unavailable: entry_missing."""
+        """The statement at `index`.
+
+        Raises NotFound: entry_unknown, entry_pruned, statement_redacted; Unavailable: entry_missing.
+        """
         return self._shelf.statement(index)
 
+    def entry(self, index: int) -> Entry:
+        """All that is stored of the entry at `index`. Raises NotFound: entry_unknown; Unavailable: entry_missing."""
+        return self._shelf.entry(index)
+
+    def index_of(self, digest: bytes) -> int:
+        """The index of the entry with these 32 bytes. Raises NotFound: entry_unknown."""
+        return self._shelf.index_of(digest)
+
+    def look(self, question: Callable[[State], T]) -> T:
+        """What `question` finds in the state, which is of one moment while it asks. Blocks."""
+        return self._shelf.look(question)
+
     def receipt(self, index: int) -> bytes:
-        """A receipt for the newest checkpoint. Raises NotFound: entry_unknown; Unavailable: receipt_too_early."""
+        """A receipt for the newest checkpoint.
+
+        Raises NotFound: entry_unknown, entry_pruned; Unavailable: receipt_too_early, node_missing.
+        """
         return self._shelf.receipt(index)
 
     def consistency(self, size1: int) -> bytes:
-        """A receipt that the newest tree is that of `size1` grown. Raises NotFound: size_unknown."""
+        """A receipt that the newest tree is that of `size1` grown. Raises NotFound: size_unknown, size_pruned."""
         return self._shelf.consistency(size1)
 
     def find(self, entry_id: str) -> int:
@@ -159,11 +181,11 @@ class Engine:
         return self._shelf.published.note
 
     def tile(self, tile: tiles.Tile) -> bytes:
-        """The hashes of a tile (level not None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
+        """The hashes of a tile (level not None). Raises NotFound: tile_unknown, tile_pruned; Unavailable: node_missing."""
         return self._shelf.tile(tile)
 
     def entries(self, tile: tiles.Tile) -> bytes:
-        """A bundle of 32-byte entries (level None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
+        """A bundle of 32-byte entries (level None). Raises NotFound: tile_unknown, tile_pruned; Unavailable: node_missing."""
         return self._shelf.entries(tile)
 
     def keys(self) -> bytes:
@@ -179,6 +201,43 @@ class Engine:
     def trust(self) -> dict[str, object]:
         """The trust file's object: v, policy (C2SP tlog-policy), registry_root (hex)."""
         return trust_of(self._known())
+
+    @property
+    def minimum(self) -> int:
+        """The minimum index: what is below may have gone. Source: C2SP tlog-tiles, Pruning."""
+        return self._shelf.minimum
+
+    def redact(self, root: SigningKey, *, index: int, reason: str) -> Registered:
+        """Take the body of one statement out of every file of the ledger, by a statement of the registry root.
+
+        Raises NotFound: entry_unknown, entry_pruned, statement_redacted; ConfigError: not_redactable, reason_unknown;
+        Unavailable: storage_failed, database_busy; VerificationFailed; as register does.
+        """
+        self.statement(index)
+        with self._writing:
+            raw = upkeep.order_redaction(self._log(), root, index=index, reason=reason)
+        said = self.register(raw)
+        # Stop here: ordered and not yet done; the next start does it.
+        self._finish()
+        return said
+
+    def prune(self, root: SigningKey, *, minimum: int, keep_days: int | None = None) -> Registered:
+        """Let go of what is below `minimum`, by a statement of the registry root. keep_days: the rule that it follows from.
+
+        Raises ConfigError: minimum_bad, minimum_unknown; Unavailable: storage_failed; VerificationFailed, as a check of the
+        ledger does; as register does.
+        """
+        with self._writing:
+            raw = upkeep.order_minimum(self._log(), root, minimum=minimum, keep_days=keep_days)
+        said = self.register(raw)
+        # Stop here: ordered and not yet done; the next start does it.
+        self._finish()
+        return said
+
+    def aged(self, keep_days: int, now_ms: int) -> int:
+        """The minimum index that keeping statements for so many days leads to."""
+        with self._writing:
+            return pruning.aged(self._store, keep_days=keep_days, now_ms=now_ms)
 
     def close(self) -> None:
         """Let go of files and lock, after whoever is writing."""
@@ -238,7 +297,7 @@ class Engine:
         try:
             path = written.paths.path(verdict.index)
         except Unavailable as error:
-            return error
+            return self._shelf.pruned(verdict.index) or error
         proof = receipt.issue(
             self._key, iss=self.origin, sub=name, root=written.head.root, size=size, index=verdict.index, path=path
         )
@@ -250,6 +309,22 @@ class Engine:
 
     def _seen(self, head: Head, note: str) -> Published:
         return Published(origin=self.origin, epoch=self.epoch, size=head.size, root=head.root, note=note)
+
+    def _log(self) -> upkeep.Log:
+        """The log, for whoever takes parts of it away while nobody registers."""
+        public = self._key.public
+        return upkeep.Log(
+            origin=self.origin,
+            epoch=self.epoch,
+            store=self._store,
+            key=self._key,
+            keys={public.thumbprint: public},
+            contracts=self.contracts,
+        )
+
+    def _finish(self) -> None:
+        with self._writing:
+            self._shelf.minimum = upkeep.finish(self._log())
 
     def _known(self) -> Genesis:
         if self._genesis is None:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger import registry
+from ledger import registry, retention
 from ledger.contracts import STANDARD, Contracts
-from ledger.log import replay
-from ledger.log.store import EMPTY, Entry, Head, Store
-from protocol import merkle, notes
+from ledger.log import pruning, snapshots
+from ledger.log.replay import Replay
+from ledger.log.store import Entry, Head, Store
+from protocol import merkle, notes, statement
 from protocol.documents import Genesis
 from protocol.errors import BadSignature, Malformed, VerificationFailed
 from protocol.keys import PublicKey
@@ -26,55 +27,102 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A ledger that is whole. root, chain: 32 bytes, the tree's root and the head of the state."""
+    """A ledger that is whole. root, chain: 32 bytes, the tree's root and the head of the state.
+
+    minimum: the index below which statements may have gone; redacted: indexes above it of those that have.
+    """
 
     origin: str
     size: int
     root: bytes
     chain: bytes
+    minimum: int = 0
+    redacted: tuple[int, ...] = ()
 
 
 def check(folder: Path, progress: Progress = lambda done, size: None, *, contracts: Contracts = STANDARD) -> Found:
     """Read the ledger in `folder`, which may be at work, as of one moment. progress: called with entries done and all.
 
-    Raises VerificationFailed: file_damaged, entry_*, node_*, state_wrong, head_wrong, checkpoint_*, genesis_missing;
+    Raises VerificationFailed: file_damaged, entry_*, node_*, state_wrong, head_wrong, checkpoint_*, genesis_missing,
+    snapshot_*, minimum_wrong;
     Unavailable: state_unreadable.
     """
     with contextlib.closing(Store.reader(folder)) as store, _damage_named(), store.reading():
         damage = store.damage()
         if damage:
             raise VerificationFailed("file_damaged", f"SQLite finds: {damage}")
-        size = store.counts()["entry"]
-        state: dict[bytes, bytes] = {}
-        tree = _Edge(store)
-        head = EMPTY
-        for entry in store.every_entry():
-            head = replay.step(entry, head, state, contracts)
-            tree.append(entry)
-            if head.size % PROGRESS_EVERY == 0:
-                progress(head.size, size)
-        if not head.size:
-            raise VerificationFailed("genesis_missing", "the ledger has no entries")
-        if store.counts()["node"] != tree.written:
-            raise VerificationFailed("node_extra", "the database has nodes that belong to no entry")
-        if dict(store.state.items()) != state:
-            raise VerificationFailed("state_wrong", "the stored state is not what the statements lead to")
-        head = Head(size=head.size, root=tree.root(head.size), chain=head.chain, at_ms=head.at_ms)
-        if store.head() != head or store.counts()["head"] != 1:
-            raise VerificationFailed("head_wrong", "the stored head is not what the statements lead to")
-        genesis = registry.genesis_of(state)
-        _check_note(store.note(), head, genesis)
-        if store.counts()["checkpoint"] != 1:
-            raise VerificationFailed("checkpoint_bad", "there is more than one checkpoint")
-        progress(head.size, size)
-        return Found(origin=genesis.origin, size=head.size, root=head.root, chain=head.chain)
+        return _check_log(store, contracts, progress)
+
+
+def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
+    size = store.counts()["entry"]
+    replay = Replay(store, contracts, _keys(store))
+    tree = _Edge(store, replay.minimum, contracts)
+    for entry in store.every_entry():
+        root = replay.add(entry)
+        tree.append(entry)
+        if root is not None and root != tree.root(replay.head.size):
+            raise VerificationFailed("snapshot_bad", f"the snapshot at {replay.head.size} is of another tree")
+        if replay.head.size % PROGRESS_EVERY == 0:
+            progress(replay.head.size, size)
+    if not replay.head.size:
+        raise VerificationFailed("genesis_missing", "the ledger has no entries")
+    if not replay.judging:
+        raise VerificationFailed("snapshot_bad", "a snapshot is of a larger log than this")
+    if store.counts()["node"] != tree.written:
+        raise VerificationFailed("node_extra", "the database has nodes that belong to no entry")
+    if dict(store.keeping.state()) != replay.state:
+        raise VerificationFailed("state_wrong", "the stored state is not what the statements lead to")
+    head = Head(size=size, root=tree.root(size), chain=replay.head.chain, at_ms=replay.head.at_ms)
+    if store.head() != head or store.counts()["head"] != 1:
+        raise VerificationFailed("head_wrong", "the stored head is not what the statements lead to")
+    _check_kept(store, replay)
+    genesis = registry.genesis_of(replay.state)
+    _check_note(store.note(), head, genesis)
+    if store.counts()["checkpoint"] != 1:
+        raise VerificationFailed("checkpoint_bad", "there is more than one checkpoint")
+    progress(size, size)
+    redacted = tuple(replay.redacted)
+    return Found(
+        origin=genesis.origin, size=size, root=head.root, chain=head.chain, minimum=replay.minimum, redacted=redacted
+    )
+
+
+def _keys(store: Store) -> dict[bytes, PublicKey]:
+    """The keys that sign for the log, by thumbprint, from its genesis; none when that cannot be read."""
+    try:
+        key = PublicKey(Genesis.decode(statement.parse(store.statement(0) or b"").payload).log_key)
+    except Malformed:
+        return {}
+    return {key.thumbprint: key}
+
+
+def _check_kept(store: Store, replay: Replay) -> None:
+    """What has gone has gone by order, and each snapshot that was gone on from is named by whoever ordered it."""
+    redactions = retention.redactions(replay.state.items())
+    retentions = retention.retentions(replay.state.items())
+    for place in replay.redacted:
+        if place not in redactions:
+            raise VerificationFailed(
+                "entry_missing", f"the statement of entry {place} is not there, and nobody redacted it"
+            )
+    if replay.minimum and replay.minimum not in retentions:
+        raise VerificationFailed("minimum_wrong", "the minimum index in force is none that the log named")
+    named = {order.snapshot for order in redactions.values()} | {order.snapshot for order in retentions.values()}
+    for size, name in replay.relied.items():
+        if name not in named:
+            raise VerificationFailed("snapshot_unnamed", f"no statement names the snapshot at {size}")
+    for size, _ in store.keeping.snapshots():
+        if size not in replay.relied:
+            snapshots.load(store, size, _keys(store))
 
 
 class _Edge:
     """The right edge of a growing tree, which compares what it computes with what is stored: memory of logarithmic size."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, minimum: int, contracts: Contracts) -> None:
+        self._store, self._minimum = store, minimum
+        self._needed = pruning.needed_below(minimum, store.keeping.places(contracts.lasting, minimum))
         self._newest: dict[int, tuple[int, bytes]] = {}
         self.written = 0
 
@@ -82,8 +130,10 @@ class _Edge:
         """Add an entry. Raises VerificationFailed: node_wrong."""
         for (level, place), value in merkle.completed(entry.place, merkle.leaf_hash(entry.digest), self._node):
             self._newest[level] = (place, value)
-            self.written += 1
-            if self._store.row_of_nodes(level, place, 1) != [value]:
+            stored = self._store.row_of_nodes(level, place, 1)
+            self.written += len(stored)
+            needed = pruning.is_needed((level, place), self._minimum, self._needed)
+            if stored != [value] and (stored or needed):
                 raise VerificationFailed("node_wrong", f"node {place} at level {level} is not what its entries lead to")
 
     def root(self, size: int) -> bytes:

@@ -2,12 +2,18 @@
 
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from ledger.log.store import Store
+from ledger.log.keeping import GONE
+from ledger.log.store import Entry, Store
+from ledger.rules import State
 from protocol import merkle, receipt, tiles
 from protocol.errors import NotFound, Unavailable
 from protocol.keys import SigningKey
+
+T = TypeVar("T")
 
 _ENTRY_ID = re.compile(r"(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,17})")
 
@@ -32,31 +38,72 @@ class Shelf:
     def __init__(self, *, key: SigningKey, reader: Store) -> None:
         self._key, self._reader, self._reading = key, reader, threading.Lock()
         self.published = NOTHING
+        self.minimum = 0
+        """The minimum index: what is below may have gone. Source: C2SP tlog-tiles, Pruning."""
 
     def entry_id(self, index: int) -> str:
         """The name of an entry."""
         return f"{self.published.epoch}.{index}"
 
     def statement(self, index: int) -> bytes:
-        """The statement at `index`. Raises NotFound: entry_unknown; Unavailable: entry_missing."""
+        """The statement at `index`.
+
+        Raises NotFound: entry_unknown, entry_pruned, statement_redacted; Unavailable: entry_missing.
+        """
         _check(index, self.published)
         with self._reading:
             found = self._reader.statement(index)
         if found is None:
             raise Unavailable("entry_missing", "the database lacks a statement: run fsck")
+        if found == GONE:
+            raise self.pruned(index) or NotFound(
+                "statement_redacted",
+                "the body of this statement was taken away by order; its entry is still in the log",
+            )
         return found
+
+    def pruned(self, index: int) -> NotFound | None:
+        """The error for what is missing because `index` is below the minimum; None when that is not why."""
+        if index >= self.minimum:
+            return None
+        return NotFound("entry_pruned", f"below the minimum index {self.minimum}, nothing need be kept")
+
+    def entry(self, index: int) -> Entry:
+        """All that is stored of the entry at `index`. Raises NotFound: entry_unknown; Unavailable: entry_missing."""
+        _check(index, self.published)
+        with self._reading:
+            found = self._reader.entry(index)
+        if found is None:
+            raise Unavailable("entry_missing", "the database lacks an entry: run fsck")
+        return found
+
+    def index_of(self, digest: bytes) -> int:
+        """The index of the entry with these 32 bytes. Raises NotFound: entry_unknown."""
+        with self._reading:
+            found = self._reader.place_of(digest)
+        if found is None or found >= self.published.size:
+            raise NotFound("entry_unknown", "this log has no such entry")
+        return found
+
+    def look(self, question: Callable[[State], T]) -> T:
+        """What `question` finds in the state, which is of one moment while it asks."""
+        with self._reading, self._reader.reading():
+            return question(self._reader.state)
 
     def receipt(self, index: int, seen: Published | None = None) -> bytes:
         """A receipt for the newest tree, or the one that was `seen`.
 
-        Raises NotFound: entry_unknown; Unavailable: receipt_too_early.
+        Raises NotFound: entry_unknown, entry_pruned; Unavailable: receipt_too_early, node_missing.
         """
         seen = seen or self.published
         _check(index, seen)
         if seen.size < 2:
             raise Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
-        with self._reading:
-            path = merkle.inclusion_path(self._reader.node, index, seen.size)
+        try:
+            with self._reading:
+                path = merkle.inclusion_path(self._reader.node, index, seen.size)
+        except Unavailable as error:
+            raise self.pruned(index) or error from error
         return receipt.issue(
             self._key,
             iss=seen.origin,
@@ -70,13 +117,18 @@ class Shelf:
     def consistency(self, size1: int) -> bytes:
         """A receipt that the newest tree is that of `size1` grown. Source: RFC 9942 §5.3.
 
-        Raises NotFound: size_unknown, for a size that no tree of this log had yet.
+        Raises NotFound: size_unknown, for a size that no tree of this log had yet; size_pruned; Unavailable: node_missing.
         """
         seen = self.published
         if not 0 < size1 <= seen.size:
             raise NotFound("size_unknown", f"a proof begins at a size from 1 to {seen.size}")
-        with self._reading:
-            path = merkle.consistency_path(self._reader.node, size1, seen.size)
+        try:
+            with self._reading:
+                path = merkle.consistency_path(self._reader.node, size1, seen.size)
+        except Unavailable as error:
+            if size1 >= self.minimum:
+                raise
+            raise NotFound("size_pruned", f"proofs begin at the minimum index {self.minimum}") from error
         return receipt.issue_consistency(
             self._key,
             iss=seen.origin,
@@ -97,20 +149,26 @@ class Shelf:
         return index
 
     def tile(self, tile: tiles.Tile) -> bytes:
-        """The hashes of a tile (level not None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
+        """The hashes of a tile (level not None). Raises NotFound: tile_unknown, tile_pruned; Unavailable: node_missing."""
         if tile.level is None or not tile.fits(self.published.size):
             raise NotFound("tile_unknown", "this log has no such tile, or not yet")
+        self._check_kept(tile)
         with self._reading:
             hashes = self._reader.row_of_nodes(tile.level * tiles.HEIGHT, tile.index * tiles.WIDTH, tile.width)
         return b"".join(_whole(hashes, tile))
 
     def entries(self, tile: tiles.Tile) -> bytes:
-        """A bundle of 32-byte entries (level None). Raises NotFound: tile_unknown; Unavailable: node_missing."""
+        """A bundle of 32-byte entries (level None). Raises NotFound: tile_unknown, tile_pruned; Unavailable: node_missing."""
         if tile.level is not None or not tile.fits(self.published.size):
             raise NotFound("tile_unknown", "this log has no such bundle, or not yet")
+        self._check_kept(tile)
         with self._reading:
             digests = self._reader.digests(tile.index * tiles.WIDTH, tile.width)
         return tiles.bundle(_whole(digests, tile))
+
+    def _check_kept(self, tile: tiles.Tile) -> None:
+        if (tile.index + 1) * tiles.WIDTH << tiles.HEIGHT * (tile.level or 0) <= self.minimum:
+            raise NotFound("tile_pruned", f"all of it is below the minimum index {self.minimum}")
 
     def close(self) -> None:
         """Let go of the file, after whoever is reading."""

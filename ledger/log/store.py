@@ -194,6 +194,13 @@ class Store:
         row = self._db.execute("SELECT statement FROM entry WHERE place = ?", (place,)).fetchone()
         return None if row is None else bytes(row[0])
 
+    def entry(self, place: int) -> Entry | None:
+        """All that is stored of the entry at an index."""
+        row = self._db.execute(
+            "SELECT place, digest, statement, contract, at_ms FROM entry WHERE place = ?", (place,)
+        ).fetchone()
+        return None if row is None else _entry(row)
+
     def digests(self, first: int, count: int) -> list[bytes]:
         """The entries from index `first`, at most `count`, in order."""
         rows = self._db.execute(
@@ -235,7 +242,7 @@ class Store:
     def every_entry(self) -> Iterator[Entry]:
         """All entries in order."""
         for row in self._db.execute("SELECT place, digest, statement, contract, at_ms FROM entry ORDER BY place"):
-            yield Entry(place=row[0], digest=row[1], statement=row[2], contract=row[3], at_ms=row[4])
+            yield _entry(row)
 
     def counts(self) -> Mapping[str, int]:
         """How many rows each table has."""
@@ -249,6 +256,10 @@ class Store:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+
+def _entry(row: tuple[int, bytes, bytes, str, int]) -> Entry:
+    return Entry(place=row[0], digest=row[1], statement=row[2], contract=row[3], at_ms=row[4])
 
 
 def _connected(path: Path, mode: str = "rwc") -> sqlite3.Connection:
