@@ -37,9 +37,10 @@ def placed(policy: Policy, raw: bytes, *, digest: bytes, entry_id: str | None = 
     Raises Malformed; BadSignature; VerificationFailed: log_unknown, entry_other, inclusion_bad.
     """
     said = receipt.read(raw)
-    origin, key = {key.key.thumbprint: (name, key.key) for name, key in policy.logs.items()}.get(said.kid, ("", None))
-    if key is None or said.iss != origin:
+    log = policy.receipts_by(said.kid)
+    if log is None or said.iss != log[0]:
         raise VerificationFailed("log_unknown", "the receipt is by a log that the trust file does not name")
+    origin, key = log
     found = _ENTRY.fullmatch(said.sub)
     if found is None or int(found["index"]) != said.index or entry_id not in (None, said.sub):
         raise VerificationFailed("entry_other", "the ledger named another entry than its receipt")

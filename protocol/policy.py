@@ -10,6 +10,7 @@ from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
 
 SIZE_MAX = 65_536  # bytes of a policy; a larger one is malformed
+LOG_KEYS_MAX = 2  # lines for one log: more is malformed; the second is that of a key that takes over from the first
 NAMES_MAX = 256  # logs, witnesses and groups in one policy
 
 _THRESHOLD = re.compile(r"[1-9][0-9]{0,3}")
@@ -27,13 +28,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """logs by origin; witnesses and groups by the policy's own names; quorum: a name, or None for no witness needed.
+    """logs by origin, each with the keys that it may sign with (two while one takes over from the other); witnesses and groups by the policy's own names; quorum: a name, or None for no witness needed.
 
     groups: in the order of the text, each naming only witnesses and groups above it. log_urls, witness_urls: what stands
     behind the keys of those that have an address, as it stands there; verifying does not look at them.
     """
 
-    logs: Mapping[str, NoteKey]
+    logs: Mapping[str, tuple[NoteKey, ...]]
     witnesses: Mapping[str, NoteKey]
     groups: Mapping[str, Group]
     quorum: str | None
@@ -53,15 +54,15 @@ class Policy:
     def signed(self, whole: str) -> tuple[Checkpoint, tuple[tuple[str, int], ...]]:
         """The same on the log's own word, however few witnesses have signed: what binds the log, and binds nobody to it.
 
-        Raises as `check` does, but for quorum_missed.
+        Raises as `check` does, but for quorum_missed. One of the log's keys is enough.
         """
         note = notes.parse(whole)
         checkpoint = Checkpoint.from_text(note.text)
-        log = self.logs.get(checkpoint.origin)
-        if log is None:
+        keys = self.logs.get(checkpoint.origin)
+        if keys is None:
             raise BadSignature("log_unknown", "the policy names no such log")
-        found = dict(notes.verify(note, [log, *self.witnesses.values()]))
-        if log not in found:
+        found = dict(notes.verify(note, [*keys, *self.witnesses.values()]))
+        if not any(key in found for key in keys):
             raise BadSignature("log_unsigned", "the log itself has not signed")
         present = sorted(name for name, key in self.witnesses.items() if key in found)
         return checkpoint, tuple((name, found[self.witnesses[name]] or 0) for name in present)
@@ -69,10 +70,18 @@ class Policy:
     def kept(self, whole: str) -> str:
         """The checkpoint `whole` with those lines alone that `check` looks at; others say nothing here. Raises Malformed."""
         note = notes.parse(whole)
-        log = self.logs.get(Checkpoint.from_text(note.text).origin)
-        known = {(key.name, key.key_id) for key in (log, *self.witnesses.values()) if key is not None}
+        keys = self.logs.get(Checkpoint.from_text(note.text).origin, ())
+        known = {(key.name, key.key_id) for key in (*keys, *self.witnesses.values())}
         lines = tuple(line for line in note.lines if (line.name, line.key_id) in known)
         return notes.Note(text=note.text, lines=lines).whole()
+
+    def receipts_by(self, thumbprint: bytes) -> tuple[str, PublicKey] | None:
+        """(origin, key) of the log whose key has this thumbprint, as receipts name it; None for no log of these."""
+        for origin, keys in self.logs.items():
+            for key in keys:
+                if key.key.thumbprint == thumbprint:
+                    return origin, key.key
+        return None
 
     def _met(self, present: set[str]) -> set[str]:
         """The names that are satisfied when the witnesses `present` have signed; a group names only what is above it."""
@@ -101,7 +110,7 @@ class _Draft:
     """A policy of which some lines are read."""
 
     def __init__(self) -> None:
-        self._logs: dict[str, NoteKey] = {}
+        self._logs: dict[str, tuple[NoteKey, ...]] = {}
         self._witnesses: dict[str, NoteKey] = {}
         self._groups: dict[str, Group] = {}
         self._log_urls: dict[str, str] = {}
@@ -118,9 +127,9 @@ class _Draft:
         match words:
             case ["log", vkey, *urls] if len(urls) <= 1:
                 key = self._key(vkey, notes.SIGNATURE)
-                if key.name in self._logs:
-                    raise Malformed("policy_bad", f"log {key.name} is there twice")
-                self._logs[key.name] = key
+                if len(self._logs.get(key.name, ())) >= LOG_KEYS_MAX:
+                    raise Malformed("policy_bad", f"log {key.name} has more than {LOG_KEYS_MAX} keys")
+                self._logs[key.name] = (*self._logs.get(key.name, ()), key)
                 self._log_urls.update((key.name, url) for url in urls)
             case ["witness", name, vkey, *urls] if len(urls) <= 1 and name not in taken:
                 self._witnesses[name] = self._key(vkey, notes.COSIGNATURE)

@@ -35,13 +35,13 @@ def check(host: Host, state: Path | None) -> Answer:
 def verify(receipt_file: Path, file: Path, trust_file: Path) -> Answer:
     """Check offline that a log you trust has a statement. Whether its issuer signed it is not asked here."""
     trusted = evidence.Trust.from_json(common.read(trust_file))
-    keys = {log.key.thumbprint: (origin, log.key) for origin, log in trusted.policy.logs.items()}
     try:
         proof = receipt.read(common.read(receipt_file))
         entry = statement.entry(contracts.bare(common.read(file)))
-        origin, key = keys.get(proof.kid, ("", None))
-        if key is None:
+        log = trusted.policy.receipts_by(proof.kid)
+        if log is None:
             raise VerificationFailed("log_unknown", "the trust file names no log with the key of this receipt")
+        origin, key = log
         if proof.iss != origin:
             raise VerificationFailed("log_unknown", "the receipt names another log than its key's")
         root = receipt.verify(proof, entry=entry, key=key)

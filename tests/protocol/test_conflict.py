@@ -152,7 +152,7 @@ def test_only_checkpoints_of_one_log_and_by_its_key_count() -> None:
     assert shows(seen, trusted(STRANGER)) == "conflict_log_unsigned"
     assert shows(seen, trusted(origin="log.example/other")) == "conflict_log_unknown"
     other = notes.NoteKey(name="log.example/other", kind=notes.SIGNATURE, key=STRANGER.public)
-    both = dataclasses.replace(POLICY, logs={**POLICY.logs, other.name: other})
+    both = dataclasses.replace(POLICY, logs={**POLICY.logs, other.name: (other,)})
     later = Seen(note=note(THEIRS, 8, origin=other.name, key=STRANGER), at_ms=NOW_MS)
     assert shows(dataclasses.replace(seen, later=later), both) == "conflict_log_other"
 

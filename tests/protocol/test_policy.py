@@ -160,6 +160,29 @@ def test_urls_of_logs_and_witnesses_are_read_over() -> None:
     assert met(text, 0) and not met(text)
 
 
+NEXT_VKEYS = [
+    notes.NoteKey(
+        name=ORIGIN, kind=notes.SIGNATURE, key=keys.SigningKey.from_seed(bytes([90 + place]) * 32).public
+    ).vkey()
+    for place in range(2)
+]
+
+
+def test_a_log_whose_key_is_taken_over_may_sign_with_either() -> None:
+    taking_over = keys.SigningKey.from_seed(bytes([90]) * 32)
+    found = policy.parse(f"log {LOG_VKEY}\nlog {NEXT_VKEYS[0]}\nquorum none\n")
+    text = notes.Checkpoint(origin=ORIGIN, size=3, root=bytes(32)).text()
+    for signers in ([LOG], [taking_over], [LOG, taking_over]):
+        lines = tuple(notes.sign(text, name=ORIGIN, key=key) for key in signers)
+        whole = notes.Note(text=text, lines=lines).whole()
+        assert found.check(whole)[0].size == 3 and found.kept(whole) == whole
+    stranger = notes.Note(text=text, lines=(notes.sign(text, name=ORIGIN, key=OTHER),)).whole()
+    with pytest.raises(BadSignature, match="log_unsigned"):
+        found.check(stranger)
+    assert found.receipts_by(taking_over.thumbprint) == (ORIGIN, taking_over.public)
+    assert found.receipts_by(OTHER.thumbprint) is None
+
+
 BAD = {
     "nothing": "",
     "no log": f"witness w0 {VKEYS[0]}\nquorum w0\n",
@@ -177,8 +200,7 @@ BAD = {
     + f"witness w9 {notes.NoteKey(name='else', kind=notes.COSIGNATURE, key=WITNESSES[0].public).vkey()}\nquorum none\n",
     "a witness with the key of the log": PEOPLE
     + f"witness w9 {notes.NoteKey(name=ORIGIN, kind=notes.COSIGNATURE, key=LOG.public).vkey()}\nquorum none\n",
-    "two logs with one name": PEOPLE
-    + f"log {notes.NoteKey(name=ORIGIN, kind=notes.SIGNATURE, key=OTHER.public).vkey()}\nquorum none\n",
+    "three keys of one log": PEOPLE + "".join(f"log {key}\n" for key in NEXT_VKEYS) + "quorum none\n",
     "two logs with one key": PEOPLE
     + f"log {notes.NoteKey(name='else', kind=notes.SIGNATURE, key=LOG.public).vkey()}\nquorum none\n",
     "a member of two groups": PEOPLE + "group g any w0 w1\ngroup h any w1 w2\ngroup both all g h\nquorum both\n",
