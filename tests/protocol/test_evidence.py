@@ -67,7 +67,7 @@ def test_a_checkpoint_of_an_unknown_log_fails_the_second_check() -> None:
         chain.trust(),
         policy=dataclasses.replace(
             chain.trust().policy,
-            logs={chain.ORIGIN: notes.NoteKey(name=chain.ORIGIN, kind=notes.SIGNATURE, key=WRONG_KEY.public)},
+            logs={chain.ORIGIN: (notes.NoteKey(name=chain.ORIGIN, kind=notes.SIGNATURE, key=WRONG_KEY.public),)},
         ),
     )
     assert failed(bundle, other) == 2
