@@ -111,6 +111,17 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
             assert within(name, NUMPY_ROOMS), f"{name} may not import numpy"
 
 
+def test_no_module_of_the_log_imports_a_partys_rooms_or_names_its_key() -> None:
+    """A log holds no party's key: what reaches it is signed already."""
+    log = [path for path in PATHS if within(dotted(path), ("ledger",)) and not within(dotted(path), ("ledger.party",))]
+    assert len(log) > 20 and any(within(dotted(path), ("ledger.party",)) for path in PATHS)
+    for path in log:
+        for module, names in imported(TREES[path]):
+            reached = {module, *(f"{module}.{item}" for item in names)}
+            assert not any(within(each, ("ledger.party",)) for each in reached), f"{dotted(path)} imports {module}"
+        assert "party.key" not in path.read_text(), f"{dotted(path)} names a party's key file"
+
+
 @pytest.mark.parametrize("path", [path for path in PATHS if within(dotted(path), PURE)], ids=dotted)
 def test_a_core_is_pure(path: Path) -> None:
     for module, names in imported(TREES[path]):
@@ -189,6 +200,7 @@ SETTINGS = (
     ("device", "device_sim.settings"),
     ("gateway", "gateway.settings"),
     ("ledger", "ledger.settings"),
+    ("party", "ledger.party.settings"),
     ("witness", "ledger.witness.settings"),
 )
 

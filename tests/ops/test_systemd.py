@@ -15,12 +15,13 @@ import pytest
 
 from device_sim.settings import Settings as DeviceSettings
 from gateway.settings import Settings as GatewaySettings
+from ledger.party.settings import Settings as PartySettings
 from ledger.settings import Settings as LedgerSettings
 from protocol import config
 from tests.support import deployed
 from tests.support.tools import REPOSITORY, called, tool
 
-SETTINGS = {"device": DeviceSettings, "gateway": GatewaySettings, "ledger": LedgerSettings}
+SETTINGS = {"device": DeviceSettings, "gateway": GatewaySettings, "ledger": LedgerSettings, "party": PartySettings}
 PROGRAMS = tuple(SETTINGS)
 EXPOSURE_MAX = 15  # of 100, as `systemd-analyze security` counts: an ordinary service has 96
 READY_S = 30.0
@@ -118,7 +119,7 @@ def notify(tmp_path: Path) -> Iterator[socket.socket]:
         yield listening
 
 
-@pytest.mark.parametrize("program", ["gateway", "ledger"])
+@pytest.mark.parametrize("program", ["gateway", "ledger", "party"])
 def test_a_program_started_as_by_its_unit_says_that_it_is_ready_and_writes_only_its_state(
     program: str, tmp_path: Path, notify: socket.socket
 ) -> None:

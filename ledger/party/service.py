@@ -1,0 +1,203 @@
+"""A running party: its interface, its outbox, its counters, and beside them a ledger where it is asked for one."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ledger.client import AsyncClient
+from ledger.party import api, settings
+from ledger.party.metrics import Metrics
+from ledger.party.mount import SLICES, Slice
+from ledger.party.node import Node
+from ledger.party.outbox import Outbox
+from ledger.party.settings import Settings
+from ledger.party.store import Store
+from ledger.serving import serving
+from protocol import evidence, statement
+from protocol.documents import Admission
+from protocol.errors import ConfigError, Malformed, Unavailable
+from protocol.evidence import Trust
+from protocol.keys import SigningKey
+
+REQUESTS_MAX = 64  # connections and requests at once; beyond it the answer is 503, and the caller comes back
+ADMISSION_MAX = statement.SIZE_MAX  # bytes of an admission's file
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a running party is found. ledger: of the log that it sends to, empty when there is none."""
+
+    url: str
+    metrics: str
+    ledger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A ledger in the same process. url: its address; trust: its own words about itself, needed when no trust file is."""
+
+    url: str
+    trust: Trust
+
+
+async def run(
+    chosen: Settings,
+    *,
+    key: SigningKey,
+    store: Store,
+    ready: Callable[[Addresses], None],
+    now_ms: Callable[[], int],
+    ledger: Callable[[], contextlib.AbstractAsyncContextManager[Beside]] | None = None,
+    slices: Sequence[Slice] = SLICES,
+) -> None:
+    """Serve until SIGTERM or SIGINT. ledger: runs a log in this process while its block does.
+
+    Raises ConfigError: admission_bad, ledger_url; Malformed: trust_*; Unavailable: address_in_use, file_unreadable,
+    file_too_large, store_failing.
+    """
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as held:
+        for number in SIGNALS:
+            loop.add_signal_handler(number, ending.set)
+            held.callback(loop.remove_signal_handler, number)
+        beside = None if ledger is None else await held.enter_async_context(ledger())
+        found = await held.enter_async_context(
+            running(chosen, key=key, store=store, now_ms=now_ms, beside=beside, slices=slices)
+        )
+        ready(found)
+        await ending.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    chosen: Settings,
+    *,
+    key: SigningKey,
+    store: Store,
+    now_ms: Callable[[], int],
+    beside: Beside | None = None,
+    slices: Sequence[Slice] = SLICES,
+) -> AsyncIterator[Addresses]:
+    """The party while the block runs; signals are the caller's. Raises as `run`."""
+    node = Node(
+        key=key,
+        name=chosen.name,
+        store=store,
+        writers=settings.keys(chosen.writers),
+        peers=settings.keys(chosen.peers),
+        now_ms=now_ms,
+    )
+    metrics = Metrics()
+    ledger_url = chosen.ledger_url if beside is None else beside.url
+    _queue_admission(chosen, key, store, now_ms=now_ms)
+    async with contextlib.AsyncExitStack() as held:
+        world = api.app(node, metrics, slices)
+        url = await held.enter_async_context(
+            serving(world, host=chosen.host, port=chosen.port, requests_max=REQUESTS_MAX)
+        )
+        operator = metrics_app(store, metrics)
+        watched = await held.enter_async_context(
+            serving(operator, host=chosen.metrics_host, port=chosen.metrics_port, requests_max=REQUESTS_MAX)
+        )
+        node.authorities = _authorities(chosen, url)
+        if ledger_url:
+            client = await held.enter_async_context(AsyncClient(ledger_url))
+            outbox = Outbox(
+                store=store,
+                client=client,
+                policy=_trust(chosen, beside).policy,
+                now_ms=now_ms,
+                rng=random.Random(),
+            )
+            node.queued, outbox.failed = outbox.wake, metrics.ledger_failures.inc
+            await held.enter_async_context(_tasks(outbox))
+        yield Addresses(url=url, metrics=watched, ledger=ledger_url)
+
+
+def metrics_app(store: Store, metrics: Metrics) -> Starlette:
+    """/metrics and /healthz, on a port of their own."""
+
+    async def exposition(_: Request) -> Response:
+        metrics.count(await asyncio.to_thread(store.counts))
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def healthz(_: Request) -> Response:
+        try:
+            found = await asyncio.to_thread(store.counts)
+        except Unavailable as error:
+            return JSONResponse({"ok": False, "code": error.code}, status_code=503)
+        return JSONResponse({"ok": True, "waiting": found.waiting, "conflicts": found.conflicts})
+
+    return Starlette(routes=[Route("/metrics", exposition), Route("/healthz", healthz)])
+
+
+@contextlib.asynccontextmanager
+async def _tasks(outbox: Outbox) -> AsyncIterator[None]:
+    """The outbox at work while the block runs. When it fails, which is a mistake of ours, the block is cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(outbox.run(), name="outbox")
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+def _authorities(chosen: Settings, url: str) -> frozenset[str]:
+    """Under which addresses requests are for us: those of the settings, else the bound one, which loopback has twice."""
+    if chosen.addresses:
+        return frozenset(chosen.addresses)
+    bound = httpx.URL(url)
+    names = {bound.netloc.decode("ascii")}
+    if bound.host in ("127.0.0.1", "::1"):
+        names.add(f"localhost:{bound.port}")
+    return frozenset(names)
+
+
+def _trust(chosen: Settings, beside: Beside | None) -> Trust:
+    if chosen.trust:
+        return Trust.from_json(_read(Path(chosen.trust).expanduser(), evidence.TRUST_SIZE_MAX))
+    if beside is None:
+        raise AssertionError("settings without a trust file have no ledger_url")
+    return beside.trust
+
+
+def _queue_admission(chosen: Settings, key: SigningKey, store: Store, *, now_ms: Callable[[], int]) -> None:
+    """Send the registry's word about this party before all else. Raises ConfigError: admission_bad; Unavailable."""
+    if not chosen.admission:
+        return
+    raw = _read(Path(chosen.admission).expanduser(), ADMISSION_MAX)
+    try:
+        admitted = Admission.decode(statement.parse(raw).payload).key
+    except Malformed as error:
+        raise ConfigError("admission_bad", "the file of the setting admission is no admission") from error
+    if admitted != key.public.x:
+        raise ConfigError("admission_bad", "the file of the setting admission does not admit this party's key")
+    store.queue(statement.entry(raw), raw, now_ms=now_ms(), first=True)
+
+
+def _read(path: Path, size_max: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            found = file.read(size_max + 1)
+    except OSError as error:
+        raise Unavailable("file_unreadable", f"cannot read {path}: {error.strerror}") from error
+    if len(found) > size_max:
+        raise Unavailable("file_too_large", f"{path} is larger than {size_max} bytes")
+    return found
