@@ -1,16 +1,18 @@
-"""What the database holds beside the log itself: snapshots of the state, marks of work under way; and how old parts leave it."""
+"""What the database holds beside the log: snapshots of the state, marks of work under way, the newest checkpoint that witnesses
+cosigned; and how old parts leave it."""
 
 import sqlite3
 from collections.abc import Collection, Iterable
 
 from protocol.merkle import Node
 
-TABLES = ("snapshot", "snapshot_state", "mark")
+TABLES = ("snapshot", "snapshot_state", "mark", "cosigned")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS snapshot(size INTEGER PRIMARY KEY, signed BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS snapshot_state(
     size INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY(size, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mark(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cosigned(one INTEGER PRIMARY KEY CHECK(one = 1), note TEXT NOT NULL) STRICT;
 """
 GONE = b""  # the body of a statement that was taken away: no statement is empty
 ROWS_MAX = 10_000  # rows looked at in one transaction that takes some away: the file beside the database stays small
@@ -38,6 +40,15 @@ class Keeping:
             self._db.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, value))
         else:
             self._db.execute("DELETE FROM mark WHERE name = ?", (name,))
+
+    def cosigned(self) -> str:
+        """The newest checkpoint that enough witnesses cosigned; empty before the first."""
+        row = self._db.execute("SELECT note FROM cosigned WHERE one = 1").fetchone()
+        return "" if row is None else str(row[0])
+
+    def put_cosigned(self, note: str) -> None:
+        """Keep `note` in its place."""
+        self._db.execute("INSERT OR REPLACE INTO cosigned VALUES (1, ?)", (note,))
 
     def state(self, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
         """Keys and values of the state in order, those whose key begins with `prefix`."""

@@ -40,6 +40,12 @@ class Shelf:
         self.published = NOTHING
         self.minimum = 0
         """The minimum index: what is below may have gone. Source: C2SP tlog-tiles, Pruning."""
+        self.cosigned = ""
+        """The newest checkpoint that enough witnesses cosigned; empty for none, or when none need to."""
+
+    def checkpoint(self) -> str:
+        """What the outside is shown: the newest checkpoint that enough witnesses cosigned, else the newest signed one."""
+        return self.cosigned or self.published.note
 
     def entry_id(self, index: int) -> str:
         """The name of an entry."""
@@ -138,6 +144,16 @@ class Shelf:
             size2=seen.size,
             path=path,
         )
+
+    def root(self, size: int) -> bytes:
+        """The root of the tree of `size`, which the log has had. Raises Unavailable: node_missing, for what is pruned."""
+        with self._reading:
+            return merkle.range_root(self._reader.node, 0, size)
+
+    def path(self, size1: int, size2: int) -> list[bytes]:
+        """The bare proof that the tree of `size2` is that of `size1` grown. Raises Unavailable: node_missing."""
+        with self._reading:
+            return merkle.consistency_path(self._reader.node, size1, size2)
 
     def find(self, entry_id: str) -> int:
         """The index of an entry id. Raises NotFound: entry_unknown."""
