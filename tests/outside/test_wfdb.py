@@ -1,16 +1,14 @@
 """Records that the wfdb package writes are played back to the counts that it reads from them."""
 
 import json
-import os
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from device_sim.sources import open_source
+from tests.support.outside import python, run
 
-PYTHON = Path(__file__).parents[2] / ".outside" / "wfdb" / "bin" / "python"
 WRITE_AND_READ = """
 import json, sys
 import numpy as np, wfdb
@@ -27,13 +25,8 @@ pytestmark = pytest.mark.outside
 @pytest.mark.parametrize("frames", [1000, 1001])
 @pytest.mark.parametrize("form", ["16", "212"])
 def test_a_record_written_by_the_wfdb_package_is_played_as_it_reads_it(tmp_path: Path, form: str, frames: int) -> None:
-    if not PYTHON.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("the wfdb package is not here: make outside")
-        pytest.skip("the wfdb package is not here: make outside")
-    ran = subprocess.run(
-        [str(PYTHON), "-c", WRITE_AND_READ, form, str(frames)], cwd=tmp_path, capture_output=True, check=True
-    )
+    ran = run(python("wfdb"), "-c", WRITE_AND_READ, form, str(frames), cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr.decode()
     theirs = json.loads(ran.stdout)
     source = open_source(f"replay:{tmp_path / 'theirs'}", start_ms=0)
     (wave,) = source.read(0, 60_000).waves

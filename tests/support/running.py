@@ -1,0 +1,88 @@
+"""A ledger as a process of its own on a free port, for tests that look at it as strangers do."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from deploy.demo.supervise import environment
+from ledger.log import fsck
+from protocol import notes, statement
+from protocol.notes import Checkpoint, NoteKey
+from tests.support import ledgers
+
+ROOT = Path(__file__).parents[2]
+ENDS_WITHIN_S = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """url: where it serves; state: its folder; process: it."""
+
+    url: str
+    state: Path
+    process: subprocess.Popen[bytes]
+
+    def checkpoint(self) -> Checkpoint:
+        """The tree that it shows now."""
+        return Checkpoint.from_text(notes.parse(httpx.get(f"{self.url}/checkpoint").text).text)
+
+
+@contextlib.contextmanager
+def ledger(state: Path, **settings: object) -> Iterator[Running]:
+    """The ledger in the folder `state`, served while the block runs; it has to end well, and is checked then."""
+    words = ["ledger", "run", "--state", str(state), "--port", "0", "--metrics-port", "0", "--json"]
+    chosen = {f"VIGIL_LEDGER_{name.upper()}": str(value) for name, value in settings.items()}
+    with (state.parent / f"{state.name}.log").open("ab") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vigil", *words],
+            cwd=ROOT,
+            env=environment(os.environ) | chosen,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=told,
+        )
+    assert process.stdout is not None
+    try:
+        ready = json.loads(process.stdout.readline() or "{}")
+        assert ready.get("event") == "ready", Path(told.name).read_text()
+        yield Running(url=str(ready["url"]), state=state, process=process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=ENDS_WITHIN_S)
+        assert process.returncode == 0, Path(told.name).read_text()
+    finally:
+        process.kill()
+        process.communicate()
+    fsck.check(state)
+
+
+def filled(state: Path, *sizes: int) -> list[str]:
+    """Grow a ledger in the folder `state` to each of `sizes`, mostly with anchors; the checkpoint it had at each."""
+    found = []
+    with ledgers.checked(state) as engine:
+        engine.register(ledgers.admission(state))
+        numbers = itertools.count()
+        for size in sizes:
+            while engine.size < size:
+                engine.register(ledgers.anchor(next(numbers)))
+            found.append(engine.checkpoint())
+    return found
+
+
+def entries(state: Path) -> list[bytes]:
+    """The 32-byte entries of a ledger at rest."""
+    with ledgers.checked(state) as engine:
+        return [statement.entry(engine.statement(index)) for index in range(engine.size)]
+
+
+def vkey(state: Path) -> str:
+    """The verifier key of a ledger's checkpoints."""
+    return NoteKey(name=ledgers.ORIGIN, kind=notes.SIGNATURE, key=ledgers.log_key(state)).vkey()
