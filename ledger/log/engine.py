@@ -64,8 +64,9 @@ class Engine:
         self._shelf = Shelf(key=key, reader=reader)
         self._held = contextlib.ExitStack()
         self._genesis: Genesis | None = None
-        self.healthy = True
-        """Whether the newest transaction could be written."""
+        self._wrote = True
+        self.stopped: Unavailable | None = None
+        """Why nothing is registered any more, until it is started again."""
 
     @classmethod
     def open(
@@ -113,6 +114,11 @@ class Engine:
     def epoch(self) -> int:
         """The first part of entry ids."""
         return self._known().epoch
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the newest transaction could be written, and the next one may be."""
+        return self._wrote and self.stopped is None
 
     @property
     def size(self) -> int:
@@ -177,8 +183,43 @@ class Engine:
         return self._shelf.find(entry_id)
 
     def checkpoint(self) -> str:
-        """The newest checkpoint, a signed note."""
+        """The newest checkpoint that may be shown, a signed note: with enough cosignatures once `publish` was called."""
+        return self._shelf.checkpoint()
+
+    def signed(self) -> str:
+        """The newest checkpoint that the log signed, whoever cosigned it."""
         return self._shelf.published.note
+
+    def root(self, size: int) -> bytes:
+        """The root of the tree that the log had at `size`. Raises Unavailable: node_missing, for what is pruned."""
+        return self._shelf.root(size)
+
+    def path(self, size1: int, size2: int) -> list[bytes]:
+        """The bare proof that the tree of `size2` is that of `size1` grown. Raises Unavailable: node_missing."""
+        return self._shelf.path(size1, size2)
+
+    def cosigned(self) -> str:
+        """The newest checkpoint that was ever published with cosignatures; empty for none."""
+        with self._writing:
+            return self._store.keeping.cosigned()
+
+    def publish(self, cosigned: str) -> None:
+        """Show this checkpoint, which enough witnesses cosigned, from now on. Raises Unavailable: storage_failed."""
+        try:
+            with self._writing, self._store.writing():
+                self._store.keeping.put_cosigned(cosigned)
+        except sqlite3.Error as error:
+            raise Unavailable("storage_failed", f"the checkpoint could not be stored: {error}") from error
+        # Stop here: kept, and shown at the next start.
+        self.show(cosigned)
+
+    def show(self, cosigned: str) -> None:
+        """Show a checkpoint that was published before."""
+        self._shelf.cosigned = cosigned
+
+    def stop(self, why: Unavailable) -> None:
+        """Register nothing more, and say why; what is there is still read."""
+        self.stopped = why
 
     def tile(self, tile: tiles.Tile) -> bytes:
         """The hashes of a tile (level not None). Raises NotFound: tile_unknown, tile_pruned; Unavailable: node_missing."""
@@ -277,12 +318,14 @@ class Engine:
 
     def _commit(self, batch: Sequence[Statement]) -> list[Registered | VigilError]:
         """Put statements into the log, in one transaction; whoever calls holds `_writing`."""
+        if self.stopped is not None:
+            return [Unavailable(self.stopped.code, self.stopped.detail) for _ in batch]
         try:
             written = self._writer.write(batch)
         except Unavailable as error:
-            self.healthy = False
+            self._wrote = False
             return [Unavailable(error.code, error.detail) for _ in batch]
-        self.healthy = True
+        self._wrote = True
         if written.head.size > self._shelf.published.size:
             self._shelf.published = self._seen(written.head, written.note)
         # Stop here: on disk and signed, not answered. Whoever sends it again finds it.
