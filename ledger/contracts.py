@@ -1,7 +1,8 @@
-"""Which contract judges a statement: the one for its content type; a type without one is refused.
+"""Which contract judges a statement: the one for its content type, once the policy lets its issuer register it.
 
-Pure. Also the head of the state: a chain of hashes over every entry and what it changed, so that two logs (or a log and
-its replay) with the same head have the same history.
+A content type that the policy names and no contract claims is kept as it is, so that any party can use the log as a plain
+transparency service (RFC 9943). Pure. Also the head of the state: a chain of hashes over every entry and what it changed, so
+that two logs (or a log and its replay) with the same head have the same history.
 """
 
 import hashlib
@@ -9,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ledger import anchors, devices, registry, retention
+from ledger import anchors, devices, policy, registry, retention
 from ledger.questions import Question
-from ledger.rules import Changes, Contract, Issuer, Kind, Refused, State, check_signer
+from ledger.rules import Changes, Contract, Issuer, Kind, Refused, State, View, check_signer
 from protocol import cbor, cose, documents, receipt
 from protocol.errors import Malformed
 from protocol.statement import Statement
@@ -23,8 +24,9 @@ FORM_CODES = frozenset(
     "statement_headers statement_kid statement_claims statement_content_type statement_hash statement_location "
     "kid_mismatch alg_unsupported crit_unsupported signature_size signature_bad key_size document_bad "
     "content_type_not_allowed issuer_unknown issuer_not_allowed issuer_mismatch form_not_allowed "
-    "location_not_allowed subject_wrong storage_failed too_many".split()
+    "location_not_allowed subject_wrong policy_missing storage_failed too_many".split()
 )  # why a statement is not registered whatever its contract: with the contracts' own codes, every reason there is
+GENERIC = "statements"  # the name of the contract for what no contract claims
 FIRST_HEAD = bytes(32)
 _HEAD_LABEL = b"vigil-ledger-head/1"
 
@@ -86,24 +88,34 @@ class Contracts:
         """These contracts and more."""
         return Contracts((*self.all, *contracts))
 
+    def carried(self, state: State) -> dict[bytes, bytes]:
+        """What an epoch begins with, from the state at the end of the one before."""
+        found: dict[bytes, bytes] = {}
+        for contract in self.all:
+            found.update(contract.carry({key: value for key, value in state.items() if contract.owns(key)}))
+        return found
+
     def kind(self, content_type: str) -> Kind | None:
         """What is said about a content type. None: no contract claims it."""
         contract = self._by_type.get(content_type)
         return None if contract is None else contract.kinds[content_type]
 
+    def redactable(self, content_type: str) -> bool:
+        """Whether the body of such a statement may be taken away: no later rule reads it."""
+        kind = self.kind(content_type)
+        return kind is None or kind.redactable
+
     def judge(self, state: State, found: Statement, now_ms: int, *, index: int) -> tuple[str, Changes]:
         """The name of the contract for `found`, which would be at `index`, and what it changes.
 
-        Raises Refused: content_type_not_allowed, issuer_*, genesis_missing and the contract's; Malformed; BadSignature.
+        Raises Refused: content_type_not_allowed, issuer_*, key_ended, genesis_missing, policy_missing and the contract's;
+        Malformed; BadSignature.
         """
-        contract = self._by_type.get(found.content_type)
-        if contract is None:
-            raise Refused("content_type_not_allowed", "this log has no contract for statements of this type")
-        kind = contract.kinds[found.content_type]
-        issuer = self._issuer(state, found, kind, now_ms)
+        contract = self._by_type.get(found.content_type, _GENERIC)
+        issuer = self._issuer(state, found, now_ms)
+        apply = _keep if contract is _GENERIC else contract.kinds[found.content_type].apply
         part = _Part(state=state, contract=contract)
-        view = _View(part=part, contracts=self, now_ms=now_ms, index=index, issuer=issuer)
-        changes = kind.apply(view, found, now_ms)
+        changes = apply(_View(part=part, contracts=self, now_ms=now_ms, index=index, issuer=issuer), found, now_ms)
         for key in changes.puts:
             if not contract.owns(key):
                 raise AssertionError(f"{contract.name} writes the state of another contract")
@@ -118,19 +130,26 @@ class Contracts:
         found: _A = answer
         return found
 
-    def _issuer(self, state: State, found: Statement, kind: Kind, now_ms: int) -> Issuer:
-        """Whoever signed, once that is sure and they may: no contract is called before."""
+    def _issuer(self, state: State, found: Statement, now_ms: int) -> Issuer:
+        """Whoever signed, once that is sure and the policy lets them register: no contract is called before."""
+        rule = policy.rule_for(state, found.content_type)
         if found.content_type == documents.GENESIS:
             issuer = registry.beginner(state, found)
         else:
             issuer = registry.issuer(state, found.kid, now_ms)
-        if not registry.in_roles(issuer, kind.roles):
+        if not registry.in_roles(issuer, rule.roles):
             raise Refused("issuer_not_allowed", f"a key in the role {issuer.role} does not register this type")
         check_signer(found, issuer.key)
         return issuer
 
 
-STANDARD = Contracts((registry.CONTRACT, retention.CONTRACT, devices.CONTRACT, anchors.CONTRACT))
+def _keep(view: View, found: Statement, now_ms: int) -> Changes:
+    """A statement that no contract claims: kept, and nothing follows from it."""
+    return Changes(puts={})
+
+
+_GENERIC = Contract(name=GENERIC, kinds={}, keys=())
+STANDARD = Contracts((registry.CONTRACT, policy.CONTRACT, retention.CONTRACT, devices.CONTRACT, anchors.CONTRACT))
 CODES = STANDARD.codes
 
 

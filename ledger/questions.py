@@ -27,6 +27,11 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogName(Question[str]):
+    """What is this log called (its origin)? Answered by `registry`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartyOf(Question[Party | None]):
     """Whose key has this thumbprint? None: no party's. Answered by `registry`."""
 
@@ -38,6 +43,17 @@ class IsAdmitted(Question[bool]):
     """May the key with this thumbprint sign now: admitted, not revoked, not past its end? Answered by `registry`."""
 
     key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsTrusted(Question[bool]):
+    """Does the signature by the key with this thumbprint, under the entry at `index`, still count? Answered by `registry`.
+
+    False when the key or its party was revoked from that entry or an earlier one on, even if that was said later.
+    """
+
+    key: bytes
+    index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,36 @@ from typing import Any, Protocol, TypeVar
 
 from ledger.questions import Question
 from protocol import statement
+from protocol.documents import ISSUER, LOG, MEMBER, MEMBERS, PUBLIC, READERS, ROOT
 from protocol.errors import ProtocolError
 from protocol.keys import PublicKey
 from protocol.statement import Statement
 
-State = Mapping[bytes, bytes]  # the whole of it: what the log keeps, and what a replay leads to
+__all__ = [
+    "ISSUER",
+    "LOG",
+    "MEMBER",
+    "MEMBERS",
+    "PUBLIC",
+    "READERS",
+    "ROOT",
+    "Answer",
+    "Apply",
+    "Carry",
+    "Changes",
+    "Contract",
+    "Issuer",
+    "Kind",
+    "Readable",
+    "Refused",
+    "State",
+    "View",
+    "carry_nothing",
+    "check_form",
+    "check_signer",
+]
 
-ROOT = "root"  # who signs with the registry root
-LOG = "log"  # who signs with the log's own key
-MEMBER = "member"  # stands for every admitted key, whatever its role
-PUBLIC, MEMBERS, ISSUER = "public", "members", "issuer"
-READERS = frozenset({PUBLIC, MEMBERS, ISSUER})
+State = Mapping[bytes, bytes]  # the whole of it: what the log keeps, and what a replay leads to
 
 _A = TypeVar("_A")
 
@@ -69,6 +88,12 @@ class View(Readable, Protocol):
 
 Apply = Callable[[View, Statement, int], Changes]  # the int: the log's time in Unix ms, which never goes back
 Answer = Callable[[Readable, Any, int], object]  # of the question, at a time of the log; it asks nobody, so no circles
+Carry = Callable[[State], State]  # from a contract's part of the state to that which the next epoch begins with
+
+
+def carry_nothing(part: State) -> State:
+    """For a contract whose part of the state is said anew in each epoch."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +115,8 @@ class Contract:
     """One use case's rules. kinds: by content type; keys: its part of the state, exact keys and prefixes that end in "/".
 
     codes: of its refusals, for the counters; answers: to questions, by their class; lasting: its statements stay when older
-    ones than a minimum index are taken away, for whoever verifies needs them.
+    ones than a minimum index are taken away, for whoever verifies needs them; carry: what of its part of the state the next
+    epoch begins with, where indexes begin at 0 again.
     """
 
     name: str
@@ -99,6 +125,7 @@ class Contract:
     codes: frozenset[str] = frozenset()
     answers: Mapping[type[Question[Any]], Answer] = field(default_factory=dict)
     lasting: bool = False
+    carry: Carry = dict
 
     def owns(self, key: bytes) -> bool:
         """Whether a state key is this contract's."""

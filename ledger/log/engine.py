@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from ledger import contracts as rules
-from ledger import registry
+from ledger import founding, registry
 from ledger.contracts import STANDARD, Contracts
 from ledger.log import keyring, pruning, upkeep
 from ledger.log.shelf import Published, Shelf
@@ -19,7 +19,7 @@ from ledger.log.store import FILE, Entry, Head, Store
 from ledger.log.verifying import Verifying
 from ledger.log.writer import Placed, Writer, Written
 from ledger.rules import State
-from protocol import cbor, documents, merkle, notes, receipt, statement, tiles
+from protocol import cbor, merkle, notes, receipt, statement, tiles
 from protocol.documents import Genesis
 from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable, VigilError
 from protocol.keys import PublicKey, SigningKey
@@ -287,16 +287,11 @@ class Engine:
             self._held.close()
 
     def _begin(self, origin: str, root: SigningKey) -> None:
-        document = Genesis(origin=origin, epoch=EPOCH, log_key=self._key.public.x, registry_root=root.public.x)
-        raw = statement.sign(
-            self._key,
-            iss=self._key.public.urn,
-            sub=registry.genesis_subject(origin),
-            payload=document.encode(),
-            content_type=documents.GENESIS,
-        )
-        self._genesis = document
-        for verdict in self._writer.write([statement.parse(raw)]).verdicts:
+        begun = founding.statements(origin=origin, epoch=EPOCH, log_key=self._key, root=root, contracts=self.contracts)
+        parsed = [statement.parse(raw) for raw in begun]
+        self._genesis = Genesis.decode(parsed[0].payload)
+        # Stop here: nothing is there, and the next start begins. Both entries are in one transaction.
+        for verdict in self._writer.write(parsed).verdicts:
             if isinstance(verdict, VigilError):
                 raise verdict
 

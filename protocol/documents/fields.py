@@ -12,10 +12,11 @@ TIME_MAX_MS = 1 << 53
 Body = Mapping[object, object]
 
 
-def mapped(data: bytes, names: set[str]) -> Body:
-    """The fields of a document, version 1, which are `names`. Raises Malformed: cbor_*, document_bad."""
+def mapped(data: bytes, names: set[str], *, perhaps: frozenset[str] = frozenset()) -> Body:
+    """The fields of a document, version 1: all `names`, and `perhaps` others. Raises Malformed: cbor_*, document_bad."""
     body = cbor.decode(data, size_max=SIZE_MAX)
-    if not isinstance(body, dict) or body.keys() != names or body["v"] != 1 or type(body["v"]) is not int:
+    fits = isinstance(body, dict) and names <= body.keys() <= names | perhaps
+    if not isinstance(body, dict) or not fits or body["v"] != 1 or type(body["v"]) is not int:
         raise Malformed("document_bad", "not this version's fields")
     return body
 

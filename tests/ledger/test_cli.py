@@ -72,7 +72,7 @@ def test_a_ledger_runs_takes_a_gateway_and_proves_it_offline(tmp_path: Path) -> 
     assert process.stdout is not None
     try:
         ready = json.loads(process.stdout.readline())
-        assert (ready["event"], ready["origin"], ready["size"]) == ("ready", ledgers.ORIGIN, 1)
+        assert (ready["event"], ready["origin"], ready["size"]) == ("ready", ledgers.ORIGIN, ledgers.BEGUN)
         files = {name: tmp_path / name for name in ("trust.json", "admission.cose", "receipt.cose")}
         told("trust", "--state", str(state), "--out", str(files["trust.json"]))
         key = ledgers.GATEWAY.public.x.hex()
@@ -83,8 +83,8 @@ def test_a_ledger_runs_takes_a_gateway_and_proves_it_offline(tmp_path: Path) -> 
         answer = httpx.post(f"{ready['url']}/entries", content=raw, headers={"content-type": "application/cose"})
         assert answer.status_code == 201
         files["receipt.cose"].write_bytes(answer.content)
-        assert httpx.get(f"{ready['metrics']}/healthz").json()["tree_size"] == 2
-        assert told("fsck", "--state", str(state))["size"] == 2
+        assert httpx.get(f"{ready['metrics']}/healthz").json()["tree_size"] == ledgers.BEGUN + 1
+        assert told("fsck", "--state", str(state))["size"] == ledgers.BEGUN + 1
         again = ran("run", "--state", str(state), "--port", "0", "--json")
         assert (again.exit_code, json.loads(again.stdout)["error"]) == (2, "state_in_use")
     finally:
@@ -92,7 +92,7 @@ def test_a_ledger_runs_takes_a_gateway_and_proves_it_offline(tmp_path: Path) -> 
     assert (code, errors) == (0, "")
     words = ["--receipt", str(files["receipt.cose"]), "--trust", str(files["trust.json"])]
     verified = told("verify", "--statement", str(files["admission.cose"]), *words)
-    assert (verified["verified"], verified["index"], verified["size"]) == (True, 1, 2)
+    assert (verified["verified"], verified["index"], verified["size"]) == (True, 2, 3)
     files["admission.cose"].write_bytes(receipt.attach(raw, [answer.content]))
     assert told("verify", "--statement", str(files["admission.cose"]), *words) == verified
     fsck.check(state)
@@ -181,7 +181,7 @@ def test_trust_is_printed_when_no_file_is_named_and_checks_what_the_log_signs(fo
     trust = Trust.from_json(ran("trust", "--state", str(folder)).stdout.encode())
     assert told("trust", "--state", str(folder)) == json.loads(trust.to_json())
     with ledgers.checked(folder) as engine:
-        assert trust.policy.check(engine.checkpoint())[0].size == 2
+        assert trust.policy.check(engine.checkpoint())[0].size == ledgers.BEGUN + 1
 
 
 def test_a_damaged_ledger_ends_the_check_with_its_own_exit_code(tmp_path: Path) -> None:

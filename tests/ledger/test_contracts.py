@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from ledger import contracts, registry, rules
+from ledger import contracts, founding, registry, rules
 from ledger.contracts import STANDARD
 from ledger.questions import AnchorsOf, EnrolmentsOf, PartyOf
 from ledger.rules import Refused
-from protocol import cbor, cose, documents, statement
+from protocol import cbor, cose, declarations, documents, statement
 from protocol.errors import BadSignature, Malformed, ProtocolError
 from protocol.keys import EDDSA, SigningKey
 from tests.support import chain
@@ -27,10 +27,15 @@ def genesis(key: SigningKey = LOG, *, log: bytes = LOG.public.x, root: bytes = R
     return statement.sign(
         key,
         iss=key.public.urn,
-        sub=registry.genesis_subject(chain.ORIGIN),
+        sub=documents.log_subject(chain.ORIGIN),
         payload=document.encode(),
         content_type=documents.GENESIS,
     )
+
+
+def policy(key: SigningKey = ROOT) -> bytes:
+    """The policy that a log begins with."""
+    return declarations.policy(key, founding.default_policy(chain.ORIGIN, STANDARD))
 
 
 def admission(key: SigningKey = GATEWAY, *, signer: SigningKey = ROOT, **changed: object) -> bytes:
@@ -83,13 +88,14 @@ def state_after(*raws: bytes) -> dict[bytes, bytes]:
 
 
 def begun() -> dict[bytes, bytes]:
-    return state_after(genesis(), admission())
+    return state_after(genesis(), policy(), admission())
 
 
 def test_genesis_names_the_log_and_the_root() -> None:
     state = state_after(genesis())
-    assert state[registry.LOG_KEY] == LOG.public.x
-    assert state[registry.ROOT_KEY] == ROOT.public.x
+    assert [each.key for each in registry.log_keys(state)] == [LOG.public]
+    assert registry.issuer(state, ROOT.public.thumbprint, NOW_MS).role == rules.ROOT
+    assert registry.issuer(state, LOG.public.thumbprint, NOW_MS).role == rules.LOG
     assert registry.genesis_of(state).origin == chain.ORIGIN
 
 
@@ -98,7 +104,7 @@ def test_the_root_gives_a_key_a_role_and_a_later_word_takes_its_place() -> None:
     found = registry.issuer(state, GATEWAY.public.thumbprint, NOW_MS)
     assert (found.key, found.role, found.name) == (GATEWAY.public, "gateway", "clinic")
     again = documents.Admission(role="gateway", key=GATEWAY.public.x, name="clinic 2").encode()
-    after = state_after(genesis(), admission(), admission(payload=again))
+    after = state_after(genesis(), policy(), admission(), admission(payload=again))
     party = STANDARD.ask(after, PartyOf(key=GATEWAY.public.thumbprint), NOW_MS)
     assert party is not None and party.name == "clinic 2"
     assert len(after) == len(state)
@@ -106,7 +112,7 @@ def test_the_root_gives_a_key_a_role_and_a_later_word_takes_its_place() -> None:
 
 def test_anchors_and_enrolments_are_counted_for_each_gateway() -> None:
     thumbprint = GATEWAY.public.thumbprint
-    state = state_after(genesis(), admission(), anchor(), enrolment(), anchor(preimage=b"second"))
+    state = state_after(genesis(), policy(), admission(), anchor(), enrolment(), anchor(preimage=b"second"))
     assert STANDARD.ask(state, AnchorsOf(gateway=thumbprint), NOW_MS) == 2
     assert STANDARD.ask(state, EnrolmentsOf(gateway=thumbprint), NOW_MS) == 1
     assert STANDARD.ask(state, AnchorsOf(gateway=STRANGER.public.thumbprint), NOW_MS) == 0
@@ -299,7 +305,7 @@ print(head.hex(), sorted((key.hex(), value.hex()) for key, value in state.items(
 
 
 def test_another_process_comes_to_the_same_state_whatever_its_hash_seed() -> None:
-    raws = [genesis(), admission(), admission(STRANGER), enrolment(), anchor(), anchor(STRANGER), admission()]
+    raws = [genesis(), policy(), admission(), admission(STRANGER), enrolment(), anchor(), anchor(STRANGER), admission()]
     found = {
         subprocess.run(
             [sys.executable, "-c", REPLAY],

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from ledger import founding
+from ledger.contracts import STANDARD
 from ledger.log import fsck, keyring
 from ledger.log.engine import BATCH_MAX, DEFAULT_ORIGIN, Engine, Registered
 from ledger.log.store import FILE
 from ledger.rules import Refused
 from protocol import cbor, cose, documents, merkle, notes, policy, receipt, statement, tiles
-from protocol.documents import Genesis
+from protocol.documents import Genesis, Policy
 from protocol.errors import BadSignature, ConfigError, Malformed, NotFound, ProtocolError, Unavailable
 from protocol.evidence import Trust
 from tests.support import ledgers
@@ -40,14 +42,18 @@ def test_the_first_run_makes_keys_that_only_the_owner_reads_and_a_genesis(tmp_pa
     with ledgers.checked(folder) as engine:
         for name in (keyring.LOG_KEY, keyring.REGISTRY_KEY):
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
-        assert (engine.size, engine.origin, engine.epoch) == (1, ledgers.ORIGIN, 1)
+        assert (engine.size, engine.origin, engine.epoch) == (ledgers.BEGUN, ledgers.ORIGIN, 1)
         first = statement.parse(engine.statement(0))
         genesis = Genesis.decode(first.payload)
         statement.verify(first, ledgers.log_key(folder), thumbprint=first.kid)
         assert genesis.log_key == ledgers.log_key(folder).x
         assert genesis.registry_root == keyring.load(folder, keyring.REGISTRY_KEY).public.x
         assert engine.find("1.0") == 0
-        assert head(engine).root == merkle.leaf_hash(first.entry)
+        second = statement.parse(engine.statement(1))
+        root = keyring.load(folder, keyring.REGISTRY_KEY).public
+        statement.verify(second, root, thumbprint=root.thumbprint)
+        assert Policy.decode(second.payload) == founding.default_policy(ledgers.ORIGIN, STANDARD)
+        assert head(engine).root == merkle.tree_root([merkle.leaf_hash(each.entry) for each in (first, second)])
 
 
 def test_a_receipt_of_consistency_leads_from_every_earlier_tree_to_the_newest(tmp_path: Path) -> None:
@@ -67,22 +73,23 @@ def test_a_receipt_of_consistency_leads_from_every_earlier_tree_to_the_newest(tm
             assert unknown.value.code == "size_unknown"
 
 
-def test_a_tree_of_one_entry_has_no_receipt(tmp_path: Path) -> None:
+def test_no_tree_has_one_entry_so_every_entry_has_a_receipt_from_the_start(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path) as engine:
-        with pytest.raises(Unavailable) as early:
-            engine.receipt(0)
-        assert early.value.code == "receipt_too_early"
-        with pytest.raises(Unavailable) as early:
-            engine.register(engine.statement(0))
-        assert early.value.code == "receipt_too_early"
+        assert head(engine).size == ledgers.BEGUN
+        for index in range(ledgers.BEGUN):
+            raw = engine.statement(index)
+            found = engine.register(raw)
+            assert (found.new, found.size) == (False, ledgers.BEGUN)
+            ledgers.prove(tmp_path, found, raw)
 
 
 def test_receipts_hold_at_every_size_and_every_tree_continues_the_one_before(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path) as engine:
-        raws = [engine.statement(0), ledgers.admission(tmp_path), *(ledgers.anchor(n) for n in range(40))]
+        raws = [engine.statement(0), engine.statement(1), ledgers.admission(tmp_path)]
+        raws += [ledgers.anchor(n) for n in range(40)]
         key = ledgers.log_key(tmp_path)
-        tree = merkle.Tree([merkle.leaf_hash(statement.entry(raws[0]))])
-        for size, raw in enumerate(raws[1:], start=2):
+        tree = merkle.Tree([merkle.leaf_hash(statement.entry(raw)) for raw in raws[: ledgers.BEGUN]])
+        for size, raw in enumerate(raws[ledgers.BEGUN :], start=ledgers.BEGUN + 1):
             found = engine.register(raw)
             assert (found.index, found.size, found.new, found.entry_id) == (size - 1, size, True, f"1.{size - 1}")
             root = ledgers.prove(tmp_path, found, raw)
@@ -106,7 +113,7 @@ def test_the_same_statement_is_registered_once(tmp_path: Path) -> None:
         engine.register(ledgers.anchor(2))
         again = engine.register(raw)
         assert (again.entry_id, again.index, again.new) == (first.entry_id, first.index, False)
-        assert (again.size, engine.size) == (4, 4)
+        assert (again.size, engine.size) == (5, 5)
         ledgers.prove(tmp_path, again, raw)
 
 
@@ -135,16 +142,18 @@ def test_what_is_refused_leaves_no_trace(tmp_path: Path) -> None:
             assert refused.value.code == code
         assert engine.checkpoint() == before
         admitted(tmp_path, engine)
-        assert engine.register(ledgers.anchor(1)).index == 2  # what was refused once is not refused for ever
+        assert (
+            engine.register(ledgers.anchor(1)).index == ledgers.BEGUN + 1
+        )  # what was refused once is not refused for ever
 
 
 def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
     with ledgers.checked(tmp_path) as engine:
-        for name in ("1.1", "2.0", "0.0", "1", "1.-1", "1.00", "01.0", "", "1.0\n", "1.９", "9" * 40, "1." + "9" * 18):
+        for name in ("1.2", "2.0", "0.0", "1", "1.-1", "1.00", "01.0", "", "1.0\n", "1.９", "9" * 40, "1." + "9" * 18):
             with pytest.raises(NotFound) as missing:
                 engine.find(name)
             assert missing.value.code == "entry_unknown"
-        for index in (-1, 1, 1 << 80):
+        for index in (-1, 2, 1 << 80):
             for ask in (engine.statement, engine.receipt):
                 with pytest.raises(NotFound):
                     ask(index)
@@ -160,7 +169,7 @@ def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
                 engine.tile(tile)
             assert missing.value.code == "tile_unknown"
         with pytest.raises(NotFound):
-            engine.entries(tiles.Tile(level=None, index=0, width=2))
+            engine.entries(tiles.Tile(level=None, index=0, width=3))
 
 
 def test_tiles_and_bundles_lead_to_the_root(tmp_path: Path) -> None:
@@ -179,7 +188,7 @@ def test_tiles_and_bundles_lead_to_the_root(tmp_path: Path) -> None:
         assert merkle.inclusion_path(read, 77, size) == list(receipt.read(engine.receipt(77)).path)
         entries = tiles.unbundle(engine.entries(tiles.Tile(level=None, index=0)), 256)
         entries += tiles.unbundle(engine.entries(tiles.Tile(level=None, index=1, width=size - 256)), size - 256)
-        assert entries[2:] == [statement.entry(raw) for raw in raws]
+        assert entries[3:] == [statement.entry(raw) for raw in raws]
         assert merkle.tree_root([merkle.leaf_hash(entry) for entry in entries]) == head(engine).root
 
 
@@ -191,7 +200,7 @@ def test_keys_and_trust_are_what_verifiers_read(tmp_path: Path) -> None:
         assert cbor.decode(engine.key(key.thumbprint), size_max=1000) == found
         trust = Trust.from_json(json.dumps(engine.trust()).encode())
         assert trust.registry_root == keyring.load(tmp_path, keyring.REGISTRY_KEY).public
-        assert trust.policy.check(engine.checkpoint())[0].size == 1
+        assert trust.policy.check(engine.checkpoint())[0].size == ledgers.BEGUN
 
 
 def test_a_log_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -237,7 +246,7 @@ def test_another_name_or_key_is_not_the_same_log(tmp_path: Path) -> None:
     assert unusable.value.code == "key_unreadable"
     (tmp_path / keyring.LOG_KEY).write_text(kept)
     with ledgers.checked(tmp_path) as engine:
-        assert engine.size == 1
+        assert engine.size == ledgers.BEGUN
 
 
 def test_the_registry_root_may_be_taken_away_after_the_first_run(tmp_path: Path) -> None:
@@ -266,7 +275,7 @@ def test_a_log_whose_database_is_lost_is_not_begun_anew_under_the_same_key(tmp_p
     assert (tmp_path / FILE).exists() is (left != "nothing")
     (tmp_path / FILE).write_bytes(kept)
     with ledgers.checked(tmp_path) as engine:
-        assert engine.size == 2
+        assert engine.size == ledgers.BEGUN + 1
 
 
 def test_a_log_whose_key_is_lost_does_not_make_another(tmp_path: Path) -> None:
@@ -280,7 +289,7 @@ def test_a_log_whose_key_is_lost_does_not_make_another(tmp_path: Path) -> None:
     assert not (tmp_path / keyring.LOG_KEY).exists()
     (tmp_path / keyring.LOG_KEY).write_text(kept)
     with ledgers.checked(tmp_path) as engine:
-        assert engine.size == 1
+        assert engine.size == ledgers.BEGUN
 
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
@@ -289,7 +298,7 @@ def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
             ledgers.opened(tmp_path)
         assert refused.value.code == "state_in_use"
     with ledgers.checked(tmp_path) as engine:
-        assert engine.size == 1
+        assert engine.size == ledgers.BEGUN
 
 
 def test_a_file_that_is_no_ledger_is_not_touched(tmp_path: Path) -> None:
@@ -322,10 +331,10 @@ def test_threads_share_commits_and_all_get_receipts_that_hold(tmp_path: Path) ->
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(found) == list(range(2, 62))
+        assert sorted(found) == list(range(3, 63))
         assert all(sorted(news) == [False, True] for news in found.values())
         assert failures == ["issuer_unknown"] * 8
-        assert engine.size == 62
+        assert engine.size == 63
 
 
 def test_one_statement_by_many_at_once_is_one_entry(tmp_path: Path) -> None:
@@ -344,11 +353,11 @@ def test_one_statement_by_many_at_once_is_one_entry(tmp_path: Path) -> None:
                 thread.start()
             for thread in threads:
                 thread.join()
-            assert {(one.index, one.entry_id) for one in found} == {(2 + round_, f"1.{2 + round_}")}
+            assert {(one.index, one.entry_id) for one in found} == {(3 + round_, f"1.{3 + round_}")}
             assert sorted(one.new for one in found) == [*[False] * 7, True]
             for one in found:
                 ledgers.prove(tmp_path, one, raw)
-        assert engine.size == 12
+        assert engine.size == 13
 
 
 def test_a_disk_that_refuses_loses_the_batch_and_nothing_else(tmp_path: Path) -> None:
@@ -363,10 +372,10 @@ def test_a_disk_that_refuses_loses_the_batch_and_nothing_else(tmp_path: Path) ->
                 engine.register(ledgers.anchor(n))
                 stored += 1
         assert refused.value.code == "storage_failed"
-        assert head(engine).size == 2 + stored == engine.size
+        assert head(engine).size == ledgers.BEGUN + 1 + stored == engine.size
         assert stored or engine.checkpoint() == before
         engine._store._db.execute("PRAGMA max_page_count = 1000000")
-        assert engine.register(ledgers.anchor(stored)).index == 2 + stored
+        assert engine.register(ledgers.anchor(stored)).index == ledgers.BEGUN + 1 + stored
 
 
 def test_a_tile_that_lacks_a_hash_is_not_served(tmp_path: Path) -> None:
@@ -397,7 +406,7 @@ def test_a_checkpoint_that_does_not_fit_its_tree_is_not_served(tmp_path: Path) -
         db.execute("UPDATE node SET hash = ? WHERE level = 1", (kept,))
         db.commit()
     with ledgers.checked(tmp_path) as engine:
-        assert engine.size == 2
+        assert engine.size == ledgers.BEGUN + 1
 
 
 WRITER = """

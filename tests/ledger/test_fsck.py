@@ -46,8 +46,8 @@ def found(folder: Path) -> str:
 def test_a_whole_ledger_is_whole_and_its_head_is_told(folder: Path) -> None:
     seen: list[tuple[int, int]] = []
     whole = fsck.check(folder, lambda done, size: seen.append((done, size)))
-    assert (whole.size, whole.origin) == (9, ledgers.ORIGIN)
-    assert seen == [(9, 9)]
+    assert (whole.size, whole.origin) == (10, ledgers.ORIGIN)
+    assert seen == [(10, 10)]
     with database(folder) as db:
         entries = [row[0] for row in db.execute("SELECT digest FROM entry ORDER BY place")]
     assert whole.root == merkle.tree_root([merkle.leaf_hash(entry) for entry in entries])
@@ -56,7 +56,7 @@ def test_a_whole_ledger_is_whole_and_its_head_is_told(folder: Path) -> None:
 def test_a_ledger_at_work_can_be_checked(folder: Path) -> None:
     with ledgers.checked(folder) as engine:
         engine.register(ledgers.anchor(100))
-        assert fsck.check(folder).size == 10
+        assert fsck.check(folder).size == 11
         engine.register(ledgers.anchor(101))
 
 
@@ -71,7 +71,7 @@ CHANGES = {
     "an entry's time, backwards": ("UPDATE entry SET at_ms = 0 WHERE place = 3", "entry_time"),
     "an entry's place": ("UPDATE entry SET place = 99 WHERE place = 3", "entry_missing"),
     "a missing entry": ("DELETE FROM entry WHERE place = 3", "entry_missing"),
-    "a missing end": ("DELETE FROM entry WHERE place = 8", "node_extra"),
+    "a missing end": ("DELETE FROM entry WHERE place = 9", "node_extra"),
     "all entries missing": ("DELETE FROM entry", "genesis_missing"),
     "a missing genesis": ("DELETE FROM entry WHERE place = 0", "entry_missing"),
     "a leaf": ("UPDATE node SET hash = zeroblob(32) WHERE level = 0 AND place = 3", "node_wrong"),
@@ -79,9 +79,9 @@ CHANGES = {
     "a missing node": ("DELETE FROM node WHERE level = 2 AND place = 1", "node_wrong"),
     "a node too many": ("INSERT INTO node VALUES (0, 77, zeroblob(32))", "node_extra"),
     "a role": ("UPDATE state SET value = zeroblob(32) WHERE key = CAST('root' AS BLOB)", "state_wrong"),
-    "a missing value": ("DELETE FROM state WHERE key = CAST('log' AS BLOB)", "state_wrong"),
+    "a missing value": ("DELETE FROM state WHERE key = CAST('log-keys' AS BLOB)", "state_wrong"),
     "a value too many": ("INSERT INTO state VALUES (CAST('x' AS BLOB), X'00')", "state_wrong"),
-    "a renamed value": ("UPDATE state SET key = CAST('x' AS BLOB) WHERE key = CAST('log' AS BLOB)", "state_wrong"),
+    "a renamed value": ("UPDATE state SET key = CAST('x' AS BLOB) WHERE key = CAST('log-keys' AS BLOB)", "state_wrong"),
     "the head's size": ("UPDATE head SET size = 8", "head_wrong"),
     "the head's root": ("UPDATE head SET root = zeroblob(32)", "head_wrong"),
     "the head's chain": ("UPDATE head SET chain = zeroblob(32)", "head_wrong"),
@@ -98,7 +98,7 @@ CHANGES = {
     ),
     "a missing head": ("DELETE FROM head", "head_wrong"),
     "the checkpoint's size": (
-        "UPDATE checkpoint SET note = replace(note, char(10) || '9' || char(10), char(10) || '8' || char(10))",
+        "UPDATE checkpoint SET note = replace(note, char(10) || '10' || char(10), char(10) || '11' || char(10))",
         "checkpoint_bad",
     ),
     "the checkpoint's name": (
@@ -205,4 +205,4 @@ def test_progress_is_told_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
         for n in range(3):
             engine.register(ledgers.anchor(n))
     fsck.check(tmp_path, lambda done, size: seen.append((done, size)))
-    assert seen == [(2, 5), (4, 5), (5, 5)]
+    assert seen == [(2, 6), (4, 6), (6, 6), (6, 6)]

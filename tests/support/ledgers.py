@@ -7,10 +7,12 @@ from pathlib import Path
 from ledger.log import fsck, keyring
 from ledger.log.engine import Engine, Registered
 from protocol import documents, keys, receipt, statement
+from protocol.growth import Placed
 from protocol.keys import SigningKey
 
 ORIGIN = "log.example/test"
 NOW_MS = 1_700_000_000_000
+BEGUN = 2  # entries of a log that has just begun: genesis and policy
 GATEWAY = SigningKey.from_seed(bytes([3]) * 32)
 STRANGER = SigningKey.from_seed(bytes([9]) * 32)
 
@@ -58,6 +60,13 @@ def enrolment(n: int, key: SigningKey = GATEWAY, **changed: object) -> bytes:
     """A hash envelope over something, as an enrolment by the gateway with `key`."""
     subject = documents.enrolment_subject(key.public.thumbprint)
     return anchor(n, key, **{"sub": subject, "preimage_content_type": documents.ENROLMENT, **changed})
+
+
+def placed(digest: bytes, index: int = 1, size: int = 2, *, receipt: bytes = b"") -> Placed:
+    """The place of a statement, as if its receipt had been checked."""
+    return Placed(
+        digest=digest, entry_id=f"1.{index}", origin=ORIGIN, index=index, size=size, root=bytes(32), receipt=receipt
+    )
 
 
 def log_key(folder: Path) -> keys.PublicKey:
