@@ -94,6 +94,10 @@ class Client:
         """The path that the tree of `size1` is a prefix of that of `size2`, from tiles; not checked."""
         return self._run(exchanges.consistency(size1, size2))
 
+    def beginning(self, size1: int, size2: int) -> list[bytes]:
+        """The path that shows what the tree of `size2` began as (`merkle.prefix_roots`), from tiles; not checked."""
+        return self._run(exchanges.beginning(size1, size2))
+
     def consistency_receipt(self, size1: int) -> bytes:
         """The log's receipt that its newest tree is that of `size1` grown, which the caller verifies."""
         return self._run(exchanges.consistency_receipt(size1))

@@ -148,6 +148,11 @@ def consistency(size1: int, size2: int) -> Exchange[list[bytes]]:
     return (yield from _walked(lambda read: merkle.consistency_path(read, size1, size2), size2))
 
 
+def beginning(size1: int, size2: int) -> Exchange[list[bytes]]:
+    """The path that shows what the tree of `size2` began as (`merkle.prefix_roots`), from tiles; sizes ascend; not checked."""
+    return (yield from _walked(lambda read: merkle.prefix_path(read, size1, size2), size2))
+
+
 def nodes(wanted: Sequence[merkle.Node], size: int) -> Exchange[list[bytes]]:
     """The hashes of nodes of the tree of `size`, from tiles; not checked."""
     return (yield from _walked(lambda read: [read(*node) for node in wanted], size))

@@ -1,0 +1,306 @@
+"""Following one log: each round takes its newest checkpoint, sees that it continues the last, and reads every entry up to it.
+
+The order makes a kill cost a repetition and never a silence: what is said of a bundle is said before it counts as read, so
+each event is told at least once, and after a kill perhaps twice.
+
+    folder.save(newest)    # Stop here: the checkpoint counts, nothing of it is read. The next start reads on.
+    tell(events)           # Stop here: told, not counted. The next start tells the bundle's events again.
+    folder.save(edge)      # Stop here: the bundle is read. The next start goes on after it.
+    folder.save(proven)    # Stop here: the root was right. The next start asks for a newer checkpoint.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn, TypeVar
+
+from ledger.client import AsyncClient, LedgerBusy, LedgerRefused, Status
+from ledger.monitor import judging
+from ledger.monitor.edge import EMPTY, Edge
+from ledger.monitor.judging import Event, Watch
+from ledger.monitor.kept import Folder, Followed
+from protocol import conflict, growth, merkle, receipt, tiles
+from protocol.conflict import Conflict, Seen
+from protocol.errors import BadSignature, Malformed, ProtocolError, Unavailable, VerificationFailed
+from protocol.keys import PublicKey
+from protocol.notes import Checkpoint
+from protocol.policy import Policy
+
+AT_ONCE = 16  # statements that are asked for at the same time; so many are in memory
+TRIES_MAX = 5  # at one question to a ledger that is busy; then the round ends, and the next one goes on there
+PAUSE_S, PAUSE_MAX_S = 1.0, 30.0  # between them: as the ledger asks for, within this
+
+T = TypeVar("T")
+
+
+class Contradiction(VerificationFailed):
+    """The log shrank, forked or lied. The evidence is in the monitor's folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bundle:
+    """Entries of one bundle, and what there is to say of them."""
+
+    entries: Sequence[bytes]
+    events: Sequence[Event]
+    statements: int
+
+
+class Monitor:
+    """One log's follower. tell: is done with an event when it returns; pause: waits so many seconds."""
+
+    def __init__(
+        self,
+        *,
+        client: AsyncClient,
+        policy: Policy,
+        folder: Folder,
+        watch: Watch,
+        tell: Callable[[Event], None],
+        now_ms: Callable[[], int],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._client, self._policy, self._folder, self._watch = client, policy, folder, watch
+        self._tell, self._now_ms, self._pause = tell, now_ms, pause
+        self._followed = folder.load()
+        self._statements = 0
+
+    async def round(self) -> None:
+        """Follow the log up to its newest checkpoint.
+
+        Raises Contradiction; VerificationFailed, for a checkpoint that the policy does not let through; Unavailable.
+        """
+        try:
+            if self._followed is not None:
+                await self._read_up(self._followed)  # what the last round did not come to
+            await self._step(await self._patiently(self._client.checkpoint))
+        except BadSignature as error:
+            if error.code == "quorum_missed":
+                raise Unavailable(error.code, "too few witnesses have signed the newest checkpoint") from error
+            raise VerificationFailed(error.code, error.detail) from error
+        except ProtocolError as error:
+            raise Unavailable(error.code, f"the ledger's answer is none: {error.detail}") from error
+
+    async def _step(self, note: str) -> None:
+        """Take up a checkpoint. Raises Malformed; BadSignature; Contradiction; VerificationFailed: log_other."""
+        head, cosigned = self._policy.signed(note)
+        kept = self._followed
+        if kept is None:
+            self._policy.check(note)
+            fresh = Followed(proven="", proven_edge=EMPTY, newest=note, newest_ms=self._now_ms(), edge=EMPTY)
+        elif head.origin != kept.head.origin:
+            raise VerificationFailed(
+                "log_other", f"the address serves {judging.told(head.origin)} now: follow it apart"
+            )
+        else:
+            await self._compare(kept, head, note)
+            if head.size == kept.head.size:
+                return
+            self._policy.check(note)
+            fresh = replace(kept, newest=note, newest_ms=self._now_ms())
+        self._folder.save(fresh)
+        self._followed = fresh
+        facts = {
+            "origin": head.origin,
+            "size": head.size,
+            "root": head.root.hex(),
+            "cosigned_by": [n for n, _ in cosigned],
+        }
+        self._tell(Event(kind="checkpoint", text=f"{head.origin} has {head.size} entries", facts=facts))
+        await self._read_up(fresh)
+
+    async def _compare(self, kept: Followed, head: Checkpoint, note: str) -> None:
+        """Raises Contradiction, unless `head` is the newest checkpoint grown, or the same; it may then lack witnesses."""
+        last = kept.head
+        if head.size == last.size:
+            if head.root != last.root:
+                self._accuse("two_roots", kept, note, conflict.SAYS["two_roots"], proof=())
+            return
+        small, large = sorted((last.size, head.size))
+        kind, path = None, list[bytes]()
+        try:
+            path = await self._patiently(lambda: self._client.beginning(small, large))
+            kind = conflict.contradiction(last, head, path)
+        except LedgerRefused:  # those tiles are pruned, or it denies what it has signed
+            if head.size > last.size:
+                await self._compare_signed(kept, head, note)
+        except VerificationFailed as error:
+            if head.size > last.size:
+                self._accuse("unproven", kept, note, f"the log does not show that its tree only grew: {error.detail}")
+        if kind is not None:
+            self._accuse(kind, kept, note, conflict.SAYS[kind], proof=path)
+        if head.size < last.size:
+            self._accuse("shrank", kept, note, "the log shows fewer entries than it had, or an old checkpoint")
+
+    async def _compare_signed(self, kept: Followed, head: Checkpoint, note: str) -> None:
+        """The same by the log's own receipt, for a tree whose tiles are pruned. Raises Contradiction; Malformed; BadSignature."""
+        found = receipt.read_consistency(
+            await self._patiently(lambda: self._client.consistency_receipt(kept.head.size))
+        )
+        if found.size1 != kept.head.size or found.size2 < head.size:
+            raise Malformed("receipt_proof", "the receipt is for other trees than was asked")
+        try:
+            receipt.verify_consistency(found, root1=kept.head.root, key=self._receipts_key(found.kid, head.origin))
+            path = []
+            if head.size < found.size2:
+                path = await self._patiently(lambda: self._client.consistency(head.size, found.size2))
+            newest = Checkpoint(origin=head.origin, size=found.size2, root=found.root)
+            growth.verify(head.size, head.root, newest, path)
+        except VerificationFailed as error:
+            self._accuse("unproven", kept, note, f"the log does not show that its tree only grew: {error.detail}")
+
+    async def _read_up(self, followed: Followed) -> None:
+        """Read every entry up to the newest checkpoint. Raises Contradiction; ProtocolError; Unavailable."""
+        head, gap = followed.head, 0
+        if followed.edge.size < head.size:
+            status = await self._status()
+            followed, gap = await self._skip(followed, status.minimum if status else 0)
+            while followed.edge.size < head.size:
+                followed = await self._read_bundle(followed, head, status)
+        if followed.edge.root() != head.root:
+            self._give_up(followed)
+        if followed.proven != followed.newest:
+            self._save(replace(followed, proven=followed.newest, proven_edge=followed.edge))
+            facts = {"origin": head.origin, "size": head.size, "statements": self._statements, "skipped": gap}
+            self._tell(Event(kind="followed", text=f"{head.origin} is read up to {head.size}", facts=facts))
+            self._statements = 0
+
+    async def _read_bundle(self, followed: Followed, head: Checkpoint, status: Status | None) -> Followed:
+        first = followed.edge.size
+        count = min(tiles.WIDTH - first % tiles.WIDTH, head.size - first)
+        found = await self._bundle(first, count, head.size, status)
+        for event in found.events:
+            self._tell(event)
+        self._statements += found.statements
+        return self._save(replace(followed, edge=followed.edge.grown(found.entries)))
+
+    async def _bundle(self, first: int, count: int, size: int, status: Status | None) -> _Bundle:
+        entries = await self._patiently(lambda: self._client.entries(first, count, size))
+        events: list[Event] = []
+        statements = 0
+        for begin in range(0, count, AT_ONCE):
+            some = range(begin, min(begin + AT_ONCE, count))
+            asked = [self._judge(_name(status, first + place), entries[place], status) for place in some]
+            for said in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(said, BaseException):
+                    raise said
+                event, read = said
+                events += [event] if event else []
+                statements += read
+        return _Bundle(entries=entries, events=events, statements=statements)
+
+    async def _judge(self, name: str, entry: bytes, status: Status | None) -> tuple[Event | None, int]:
+        """What there is to say of an entry, and how many statements were read for it."""
+        if status is None or len(entry) != merkle.HASH_SIZE:
+            return judging.judge(name, entry, None, self._watch), 0
+        try:
+            raw = await self._patiently(lambda: self._client.statement(name))
+        except LedgerRefused as error:
+            return judging.missing(name, error.code), 0
+        return judging.judge(name, entry, raw, self._watch), 1
+
+    async def _skip(self, followed: Followed, minimum: int) -> tuple[Followed, int]:
+        """Go to the first entry that the log still serves; how many were left out.
+
+        The hashes of what is left out are not checked here: if they are wrong, the root in the end is.
+        """
+        head, first = followed.head, followed.edge.size
+        begin = min(minimum, head.size)
+        if begin <= first:
+            return followed, 0
+        nodes = await self._patiently(lambda: self._client.nodes(merkle.range_nodes(0, begin), head.size))
+        text = f"the log no longer serves {begin - first} entries from {first} on: nobody looked at them here"
+        self._tell(Event(kind="gap", text=text, facts={"first": first, "count": begin - first}))
+        return self._save(replace(followed, edge=Edge(size=begin, nodes=tuple(nodes)))), begin - first
+
+    async def _status(self) -> Status | None:
+        """What the ledger says about itself; None for a log that says nothing, whose statements nobody can ask for.
+
+        Raises Unavailable: status_missing, when statements are needed.
+        """
+        try:
+            return await self._patiently(self._client.status)
+        except (LedgerRefused, Malformed) as error:
+            if self._watch:
+                raise Unavailable(
+                    "status_missing", "the log names no epoch, so that no statement can be asked for"
+                ) from error
+            return None
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        for tried in range(1, TRIES_MAX + 1):
+            try:
+                return await ask()
+            except LedgerBusy as error:
+                if tried == TRIES_MAX:
+                    raise
+                await self._pause(min(error.retry_after_s or PAUSE_S, PAUSE_MAX_S))
+        raise AssertionError("the last try returns or raises")
+
+    def _save(self, followed: Followed) -> Followed:
+        self._folder.save(followed)
+        self._followed = followed
+        return followed
+
+    def _give_up(self, followed: Followed) -> NoReturn:
+        """The entries give another root than the log signed: say so, and read again from what was right."""
+        detail = f"the log's entries give the root {followed.edge.root().hex()}, which is not the one that it signed"
+        checkpoints = {"proven.checkpoint": followed.proven, "newest.checkpoint": followed.newest}
+        try:
+            self._tell_on("entries_other", detail, {name: note.encode() for name, note in checkpoints.items() if note})
+        finally:
+            self._save(replace(followed, edge=followed.proven_edge))
+
+    def _receipts_key(self, thumbprint: bytes, origin: str) -> PublicKey:
+        log = self._policy.receipts_by(thumbprint)
+        if log is None or log[0] != origin:
+            raise BadSignature("kid_mismatch", "a receipt by a key that the policy does not name for this log")
+        return log[1]
+
+    def _accuse(
+        self, kind: str, kept: Followed, note: str, detail: str, *, proof: Sequence[bytes] | None = None
+    ) -> NoReturn:
+        """Raises Contradiction between the newest checkpoint and `note`. proof: when these two alone prove it, to anybody."""
+        files = {"earlier.checkpoint": kept.newest.encode(), "later.checkpoint": note.encode()}
+        if proof is not None:
+            earlier = Seen(note=kept.newest, at_ms=kept.newest_ms)
+            later = Seen(note=note, at_ms=self._now_ms())
+            files["conflict.json"] = Conflict(earlier=earlier, later=later, path=tuple(proof)).encode()
+        self._tell_on(kind, detail, files)
+
+    def _tell_on(self, kind: str, detail: str, files: Mapping[str, bytes]) -> NoReturn:
+        """Raises Contradiction, once the evidence is on disk."""
+        where = self._folder.keep_evidence(kind, {**files, "finding.txt": f"{kind}: {detail}\n".encode()})
+        facts = {"contradiction": kind, "detail": detail, "evidence": str(where)}
+        self._tell(Event(kind="contradiction", text=f"{detail}; the evidence is in {where}", facts=facts))
+        raise Contradiction(f"log_{kind}", f"{detail}; the evidence is in {where}")
+
+
+async def follow(
+    monitor: Monitor,
+    *,
+    every_s: float,
+    tell: Callable[[Event], None],
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> NoReturn:
+    """Rounds until cancelled; trouble is told once when it begins, and once when it is over. Raises Contradiction."""
+    trouble = ""
+    while True:
+        try:
+            await monitor.round()
+        except Contradiction:
+            raise
+        except (Unavailable, VerificationFailed) as error:
+            if error.code != trouble:
+                facts = {"code": error.code, "detail": error.detail}
+                tell(Event(kind="unchecked", text=f"{error.detail} [{error.code}]", facts=facts))
+            trouble = error.code
+        else:
+            if trouble:
+                tell(Event(kind="checked", text="the log is checked again"))
+            trouble = ""
+        await pause(every_s)
+
+
+def _name(status: Status | None, index: int) -> str:
+    return f"{status.epoch}.{index}" if status else str(index)
