@@ -27,15 +27,18 @@ def _tree(entries: Sequence[bytes]) -> merkle.Tree:
 
 
 def stored(folder: Path, size: int) -> Log:
-    """A real ledger of `size` entries: genesis, an admission, anchors. Receipts of the first, a middle and the last."""
+    """A real ledger of `size` entries: what it begins with, an admission, anchors. Receipts of the first, a middle and the
+    last."""
     with ledgers.checked(folder) as engine:
+        for raw in (ledgers.admission(folder), *(ledgers.anchor(n) for n in range(size))):
+            if engine.size < size:
+                engine.register(raw)
         key = ledgers.log_key(folder)
-        raws = [engine.statement(0), ledgers.admission(folder), *(ledgers.anchor(n) for n in range(size - 2))]
-        for raw in raws[1:]:
-            engine.register(raw)
         root = ledgers.keyring.load(folder, ledgers.keyring.REGISTRY_KEY).public
-        signers = [key, root, *[ledgers.GATEWAY.public] * (size - 2)]
+        known = {signer.thumbprint: signer for signer in (key, root, ledgers.GATEWAY.public)}
+        raws = [engine.statement(index) for index in range(size)]
         chosen = sorted({0, 1, size // 2, size - 1})
+        signers = {index: known[statement.parse(raws[index]).kid] for index in chosen}
         receipts = [(index, raws[index], signers[index], engine.receipt(index)) for index in chosen]
         entries = [statement.entry(raw) for raw in raws]
         return Log(key=key, entries=entries, tree=_tree(entries), receipts=receipts)
