@@ -3,9 +3,8 @@
 An entry of the log is the SHA-256 of the statement's bytes, tag 18 and empty unprotected header included.
 """
 
-import dataclasses
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol import cose
 from protocol.errors import BadSignature, Malformed
@@ -22,8 +21,7 @@ _REQUIRED = {cose.ALG, cose.KID, CWT_CLAIMS}
 _OPTIONAL = {cose.CONTENT_TYPE, PAYLOAD_HASH_ALG, PREIMAGE_TYPE, PAYLOAD_LOCATION}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(NamedTuple):
     """A parsed statement whose signature nobody has checked yet.
 
     kid: 32-byte thumbprint (RFC 9679); content_type: of the payload, or of the preimage when `hashed`;
@@ -106,7 +104,7 @@ def claim(statement: Statement, key: PublicKey) -> Claim | None:
 
 def proved(statement: Statement, seen: Claim) -> Statement:
     """The statement after its `claim` was seen to hold: `verify` does not look again under the same key."""
-    return dataclasses.replace(statement, holds_under=seen[1])
+    return statement._replace(holds_under=seen[1])
 
 
 def entry(raw: bytes) -> bytes:
