@@ -6,7 +6,7 @@ Pure. State: `redacted/<index>` with the redaction of that entry, `retention/<mi
 
 from collections.abc import Iterable
 
-from ledger.rules import ROOT, Changes, Contract, Kind, Refused, View, check_form
+from ledger.rules import ROOT, Changes, Contract, Kind, Refused, View, carry_nothing, check_form
 from protocol import retention
 from protocol.retention import Redaction, Retention
 from protocol.statement import Statement
@@ -59,4 +59,5 @@ CONTRACT = Contract(
     keys=(REDACTED, RETAINED, NEWEST),
     codes=frozenset({"redaction_index", "minimum_bad"}),
     lasting=True,
+    carry=carry_nothing,  # its numbers are indexes of the epoch that they were said in
 )

@@ -2,10 +2,9 @@
 
 import contextlib
 import os
-import re
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -13,9 +12,9 @@ from typing import Self, TypeVar
 from ledger import contracts as rules
 from ledger import founding, registry
 from ledger.contracts import STANDARD, Contracts
-from ledger.log import keyring, pruning, upkeep
+from ledger.log import epochs, keyring, upkeep
 from ledger.log.shelf import Published, Shelf
-from ledger.log.store import FILE, Entry, Head, Store
+from ledger.log.store import Entry, Head, Store
 from ledger.log.verifying import Verifying
 from ledger.log.writer import Placed, Writer, Written
 from ledger.rules import State
@@ -30,8 +29,6 @@ EPOCH = 1
 BATCH_MAX = 256  # statements in one transaction: one wait for the disk serves all who wait
 
 T = TypeVar("T")
-
-_ORIGIN = re.compile(r"[!-*,-~]{1,128}")  # visible ASCII without "+", which separates the parts of a verifier key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ class Engine:
         self._key, self.contracts = key, contracts
         self._store, self._writing = store, threading.Lock()
         self._writer = Writer(store=store, contracts=contracts, verifying=verifying, now_ms=now_ms, note=self._note)
-        self._shelf = Shelf(key=key, reader=reader)
+        self._shelf, self._archive = Shelf(key=key, reader=reader), epochs.Archive({}, ())
         self._held = contextlib.ExitStack()
         self._genesis: Genesis | None = None
         self._wrote = True
@@ -85,23 +82,24 @@ class Engine:
         Raises ConfigError: origin_bad, origin_changed, log_key_changed, database_lost, state_in_use; NotFound: key_missing;
         Unavailable: state_unreadable, state_damaged, key_unreadable.
         """
-        if origin is not None and not _ORIGIN.fullmatch(origin):
-            raise ConfigError(
-                "origin_bad", "the origin is a name like log.example.org/1, without spaces and plus signs"
-            )
+        if origin is not None:
+            founding.check_origin(origin)
         with contextlib.ExitStack() as held:
             held.callback(os.close, keyring.lock(state))
-            _refuse_lost_database(state)
-            store = held.enter_context(contextlib.closing(Store.open(state)))
+            epoch = epochs.settle(state)
+            file, name = epochs.file_of(epoch), epochs.key_of(epoch)
+            store = held.enter_context(contextlib.closing(Store.open(state, file)))
             begun = store.head().size > 0
-            key = (keyring.load if begun else keyring.load_or_make)(state, keyring.LOG_KEY)
-            reader = held.enter_context(contextlib.closing(Store.reader(state)))
+            key = (keyring.load if begun else keyring.load_or_make)(state, name)
+            reader = held.enter_context(contextlib.closing(Store.reader(state, file)))
+            archive = held.enter_context(contextlib.closing(epochs.Archive.open(state, below=epoch)))
             verifying = held.enter_context(contextlib.closing(Verifying(on=verify_process)))
             engine = cls(key=key, store=store, reader=reader, now_ms=now_ms, contracts=contracts, verifying=verifying)
             if not begun:
                 engine._begin(origin or DEFAULT_ORIGIN, keyring.load_or_make(state, keyring.REGISTRY_KEY))
+            engine._archive = archive
             engine._resume(origin)
-            engine._finish()
+            engine.finish()
             engine._held = held.pop_all()
         return engine
 
@@ -137,12 +135,26 @@ class Engine:
 
     def register_many(self, raws: Sequence[bytes]) -> list[Registered | VigilError]:
         """Put statements into the log, in order, in as few transactions as `BATCH_MAX` allows; a verdict for each."""
-        read = [_read(raw) for raw in raws]
-        whole = [found for found in read if not isinstance(found, VigilError)]
+        read = [self._earlier(_read(raw)) for raw in raws]
+        whole = [found for found in read if isinstance(found, Statement)]
         with self._writing:
             batches = [whole[place : place + BATCH_MAX] for place in range(0, len(whole), BATCH_MAX)]
             verdicts = iter([verdict for batch in batches for verdict in self._commit(batch)])
-        return [found if isinstance(found, VigilError) else next(verdicts) for found in read]
+        return [next(verdicts) if isinstance(found, Statement) else found for found in read]
+
+    def shelf(self, epoch: int) -> Shelf:
+        """What an epoch hands out, the newest one or one that has ended. Raises NotFound: epoch_unknown."""
+        found = self._shelf if epoch == self.epoch else self._archive.shelf(epoch)
+        if found is None:
+            raise NotFound("epoch_unknown", f"epochs of this log are from {epochs.FIRST} to {self.epoch}")
+        return found
+
+    def locate(self, entry_id: str) -> tuple[Shelf, int]:
+        """Where an entry of any epoch is: what hands it out, and its index there. Raises NotFound: entry_unknown."""
+        for shelf in (self._shelf, *self._archive.all()):
+            with contextlib.suppress(NotFound):
+                return shelf, shelf.find(entry_id)
+        raise NotFound("entry_unknown", "this log has no such entry")
 
     def entry_id(self, index: int) -> str:
         """The name of an entry."""
@@ -179,7 +191,7 @@ class Engine:
         return self._shelf.consistency(size1)
 
     def find(self, entry_id: str) -> int:
-        """The index of an entry id. Raises NotFound: entry_unknown."""
+        """The index of an entry id of the newest epoch; `locate` finds those of all. Raises NotFound: entry_unknown."""
         return self._shelf.find(entry_id)
 
     def checkpoint(self) -> str:
@@ -231,54 +243,37 @@ class Engine:
 
     def keys(self) -> bytes:
         """The COSE_KeySet of the log in CBOR."""
-        return cbor.encode([self._key.public.cose_key()])
+        return cbor.encode([key.cose_key() for key in self._public()])
 
     def key(self, kid: bytes) -> bytes:
         """One COSE_Key in CBOR by its 32-byte thumbprint. Raises NotFound: key_unknown."""
-        if kid != self._key.public.thumbprint:
-            raise NotFound("key_unknown", "this log has no such key")
-        return cbor.encode(self._key.public.cose_key())
+        for key in self._public():
+            if key.thumbprint == kid:
+                return cbor.encode(key.cose_key())
+        raise NotFound("key_unknown", "this log has no such key")
 
     def trust(self) -> dict[str, object]:
         """The trust file's object: v, policy (C2SP tlog-policy), registry_root (hex)."""
-        return trust_of(self._known())
+        return trust_of(self._known(), *self._archive.geneses)
 
     @property
     def minimum(self) -> int:
         """The minimum index: what is below may have gone. Source: C2SP tlog-tiles, Pruning."""
         return self._shelf.minimum
 
-    def redact(self, root: SigningKey, *, index: int, reason: str) -> Registered:
-        """Take the body of one statement out of every file of the ledger, by a statement of the registry root.
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[upkeep.Log]:
+        """The log, for whoever takes parts of it away or ends it: nobody registers meanwhile."""
+        with self._writing:
+            yield self._log()
 
-        Raises NotFound: entry_unknown, entry_pruned, statement_redacted; ConfigError: not_redactable, reason_unknown;
-        Unavailable: storage_failed, database_busy; VerificationFailed; as register does.
+    def finish(self) -> None:
+        """Carry out what statements order and nobody has carried out yet.
+
+        Raises Unavailable: storage_failed, database_busy; VerificationFailed: snapshot_bad.
         """
-        self.statement(index)
-        with self._writing:
-            raw = upkeep.order_redaction(self._log(), root, index=index, reason=reason)
-        said = self.register(raw)
-        # Stop here: ordered and not yet done; the next start does it.
-        self._finish()
-        return said
-
-    def prune(self, root: SigningKey, *, minimum: int, keep_days: int | None = None) -> Registered:
-        """Let go of what is below `minimum`, by a statement of the registry root. keep_days: the rule that it follows from.
-
-        Raises ConfigError: minimum_bad, minimum_unknown; Unavailable: storage_failed; VerificationFailed, as a check of the
-        ledger does; as register does.
-        """
-        with self._writing:
-            raw = upkeep.order_minimum(self._log(), root, minimum=minimum, keep_days=keep_days)
-        said = self.register(raw)
-        # Stop here: ordered and not yet done; the next start does it.
-        self._finish()
-        return said
-
-    def aged(self, keep_days: int, now_ms: int) -> int:
-        """The minimum index that keeping statements for so many days leads to."""
-        with self._writing:
-            return pruning.aged(self._store, keep_days=keep_days, now_ms=now_ms)
+        with self.alone() as log:
+            self._shelf.minimum = upkeep.finish(log)
 
     def close(self) -> None:
         """Let go of files and lock, after whoever is writing."""
@@ -305,7 +300,7 @@ class Engine:
             raise Unavailable("state_damaged", "the stored log cannot be read: run fsck") from error
         if self._genesis.log_key != self._key.public.x:
             raise ConfigError("log_key_changed", f"{keyring.LOG_KEY} is not the key that began this log")
-        if origin is not None and origin != self.origin:
+        if origin is not None and origin not in (self.origin, *(each.origin for each in self._archive.geneses)):
             raise ConfigError("origin_changed", f"this log is called {self.origin}, and that cannot change")
         if root != head.root or note != self._note(head):
             raise Unavailable("state_damaged", "the stored tree and its checkpoint do not fit: run fsck")
@@ -360,9 +355,22 @@ class Engine:
             contracts=self.contracts,
         )
 
-    def _finish(self) -> None:
-        with self._writing:
-            self._shelf.minimum = upkeep.finish(self._log())
+    def _public(self) -> list[PublicKey]:
+        """The keys of all epochs, the newest first."""
+        return [self._key.public, *(PublicKey(each.log_key) for each in self._archive.geneses)]
+
+    def _earlier(self, found: Statement | VigilError) -> Statement | Registered | VigilError:
+        """What became of a statement in an epoch that has ended; else the statement, which this one is asked to take."""
+        place = None if isinstance(found, VigilError) else self._archive.of(found.entry)
+        if place is None:
+            return found
+        shelf, index = place
+        try:
+            proof = shelf.receipt(index)
+        except VigilError as error:
+            return error
+        name, size = shelf.entry_id(index), shelf.published.size
+        return Registered(entry_id=name, index=index, size=size, receipt=proof, new=False)
 
     def _known(self) -> Genesis:
         if self._genesis is None:
@@ -380,19 +388,11 @@ def _read(raw: bytes) -> Statement | VigilError:
         return error
 
 
-def _refuse_lost_database(state: Path) -> None:
-    """A key without its database has signed trees that nobody here knows any more: never sign another of their sizes.
-
-    The database is made before the key, so that a first run that was cut short does not look like this.
-    """
-    file = state / FILE
-    if (state / keyring.LOG_KEY).exists() and (not file.exists() or file.stat().st_size == 0):
-        raise ConfigError(
-            "database_lost", f"{FILE} is gone: bring it back, or move {keyring.LOG_KEY} away to begin another log"
-        )
-
-
-def trust_of(genesis: Genesis) -> dict[str, object]:
-    """The trust file's object for the log of this genesis, without witnesses."""
-    key = notes.NoteKey(name=genesis.origin, kind=notes.SIGNATURE, key=PublicKey(genesis.log_key))
-    return {"v": 1, "policy": f"log {key.vkey()}\nquorum none\n", "registry_root": genesis.registry_root.hex()}
+def trust_of(genesis: Genesis, *earlier: Genesis) -> dict[str, object]:
+    """The trust file's object for the log of this genesis and its earlier epochs, without witnesses."""
+    keys = [
+        notes.NoteKey(name=each.origin, kind=notes.SIGNATURE, key=PublicKey(each.log_key))
+        for each in (*earlier, genesis)
+    ]
+    lines = "".join(f"log {key.vkey()}\n" for key in keys)
+    return {"v": 1, "policy": f"{lines}quorum none\n", "registry_root": genesis.registry_root.hex()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.log import keyring, upkeep
+from ledger.log import custody, keyring, upkeep
 from ledger.log.engine import Engine
 from ledger.log.store import FILE, Head
 from protocol import merkle, receipt, retention, statement, tiles
@@ -46,7 +46,7 @@ def redacted(folder: Path, index: int = 40) -> bytes:
     """The statement that was at `index`, which is redacted now."""
     with letters.checked(folder) as engine:
         raw = engine.statement(index)
-        engine.redact(letters.root(folder), index=index, reason=REASON)
+        custody.redact(engine, letters.root(folder), index=index, reason=REASON)
     return raw
 
 
@@ -54,7 +54,7 @@ def test_a_redacted_body_is_in_no_file_of_the_ledger_any_more(folder: Path) -> N
     words = BODY[:32]
     assert traces(folder, words)
     with letters.checked(folder) as engine:
-        engine.redact(letters.root(folder), index=40, reason=REASON)
+        custody.redact(engine, letters.root(folder), index=40, reason=REASON)
         assert traces(folder, words) == []
         engine.register(letters.letter(b"more"))
     assert traces(folder, words) == []
@@ -64,7 +64,7 @@ def test_a_redacted_entry_keeps_its_receipts_and_every_other_proof_stays_valid(f
     with letters.checked(folder) as engine:
         raw, old, size1 = engine.statement(40), engine.receipt(40), engine.size
         root1 = merkle.tree_root([merkle.leaf_hash(entry) for entry in entries(engine)])
-        engine.redact(letters.root(folder), index=40, reason=REASON)
+        custody.redact(engine, letters.root(folder), index=40, reason=REASON)
         key = ledgers.log_key(folder)
         for proof in (old, engine.receipt(40)):
             assert receipt.check(proof, entry=statement.entry(raw), key=key, thumbprint=key.thumbprint).index == 40
@@ -111,13 +111,13 @@ def test_what_the_rules_read_cannot_be_redacted(folder: Path) -> None:
         size = engine.size
         for index in (0, 1):
             with pytest.raises(ConfigError) as refused:
-                engine.redact(letters.root(folder), index=index, reason=REASON)
+                custody.redact(engine, letters.root(folder), index=index, reason=REASON)
             assert refused.value.code == "not_redactable"
         with pytest.raises(ConfigError) as refused:
-            engine.redact(letters.root(folder), index=40, reason="because")
+            custody.redact(engine, letters.root(folder), index=40, reason="because")
         assert refused.value.code == "reason_unknown"
         with pytest.raises(NotFound) as unknown:
-            engine.redact(letters.root(folder), index=size, reason=REASON)
+            custody.redact(engine, letters.root(folder), index=size, reason=REASON)
         assert unknown.value.code == "entry_unknown"
         assert engine.size == size
 
@@ -125,7 +125,7 @@ def test_what_the_rules_read_cannot_be_redacted(folder: Path) -> None:
 def test_nobody_but_the_registry_root_redacts(folder: Path) -> None:
     with letters.checked(folder) as engine:
         with pytest.raises(Exception, match="issuer_not_allowed"):
-            engine.redact(ledgers.GATEWAY, index=40, reason=REASON)
+            custody.redact(engine, ledgers.GATEWAY, index=40, reason=REASON)
         assert statement.entry(engine.statement(40)) == statement.entry(letters.letter(BODY))
 
 
@@ -143,7 +143,7 @@ def test_an_order_without_a_snapshot_takes_nothing_away(folder: Path) -> None:
         engine.register(raw)
     with letters.checked(folder) as engine:
         assert engine.statement(40) == letters.letter(BODY)
-        engine.redact(root, index=40, reason=REASON)
+        custody.redact(engine, root, index=40, reason=REASON)
         with pytest.raises(NotFound):
             engine.statement(40)
 
@@ -152,8 +152,8 @@ def test_a_redaction_that_stopped_after_its_statement_is_carried_out_at_the_next
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as stopped, contextlib.closing(letters.opened(folder)) as engine:
-        stopped.setattr(Engine, "_finish", lambda _: None)
-        engine.redact(letters.root(folder), index=40, reason=REASON)
+        stopped.setattr(Engine, "finish", lambda _: None)
+        custody.redact(engine, letters.root(folder), index=40, reason=REASON)
         assert engine.statement(40) == letters.letter(BODY)
     letters.check(folder)
     with letters.checked(folder) as engine, pytest.raises(NotFound):
@@ -178,7 +178,7 @@ def test_while_somebody_reads_the_files_a_redaction_does_not_say_that_it_is_done
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM entry").fetchone()
         with pytest.raises(Unavailable) as busy:
-            engine.redact(letters.root(folder), index=40, reason=REASON)
+            custody.redact(engine, letters.root(folder), index=40, reason=REASON)
         assert busy.value.code == "database_busy"
         reader.execute("ROLLBACK")
     with letters.checked(folder):
