@@ -1,0 +1,88 @@
+"""Two parties and a ledger on loopback: what one says is on the log, and each knows the other by its key."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from ledger.party.peer import PeerRefused
+from protocol import growth, statement
+from tests.support import ledgers, parties
+from tests.support.gatehouse import until
+
+
+def test_two_parties_call_each_other_and_have_their_statements_receipted(tmp_path: Path) -> None:
+    async def story() -> None:
+        parties.open_to_parties(tmp_path / "ledger")
+        with contextlib.ExitStack() as held:
+            engine = held.enter_context(ledgers.checked(tmp_path / "ledger"))
+            one_key, one_store = held.enter_context(parties.folder(tmp_path / "one"))
+            two_key, two_store = held.enter_context(parties.folder(tmp_path / "two"))
+            trust = parties.trust(engine, tmp_path / "trust.json")
+            async with parties.ledger(engine, tmp_path / "ledger") as url:
+                sending = {"ledger_url": url, "trust": str(tmp_path / "trust.json")}
+                of_one = parties.admission(tmp_path / "ledger", one_key, tmp_path / "one.admission")
+                of_two = parties.admission(tmp_path / "ledger", two_key, tmp_path / "two.admission")
+                async with (
+                    parties.standing(
+                        tmp_path / "one",
+                        key=one_key,
+                        store=one_store,
+                        admission=str(of_one),
+                        peers=(two_key.public.x.hex(),),
+                        **sending,
+                    ) as one,
+                    parties.standing(
+                        tmp_path / "two",
+                        key=two_key,
+                        store=two_store,
+                        admission=str(of_two),
+                        writers=(one_key.public.x.hex(),),
+                        **sending,
+                    ) as two,
+                ):
+                    async with one.called_by(two_key) as peer:
+                        assert await peer.whoami() == two_key.public.thumbprint
+                        with pytest.raises(PeerRefused, match="caller_not_allowed"):
+                            await peer.queue(b"x", content_type=parties.TYPE, sub="x")
+                    digests = [await one.queue(b"%d" % number) for number in range(3)]
+                    digests.append(await two.queue(b"by the other", by=one_key))
+                    await until(lambda: one_store.counts().receipted == 4 and two_store.counts().receipted == 2)
+                    async with two.called_by(one_key) as peer:
+                        said = await peer.statement(digests[-1])
+                    found = growth.placed(trust.policy, said.receipt, digest=digests[-1])
+                    assert engine.statement(found.index) == two_store.find(digests[-1]).statement
+            for kept in (one_store, two_store):
+                (head,) = kept.heads()
+                assert head.checkpoint.size <= engine.size and kept.counts().conflicts == 0
+            logged = {statement.entry(engine.statement(index)) for index in range(engine.size)}
+            assert logged >= set(digests)
+
+    asyncio.run(story())
+
+
+def test_a_party_whose_ledger_comes_late_keeps_what_it_says_until_then(tmp_path: Path) -> None:
+    async def story() -> None:
+        parties.open_to_parties(tmp_path / "ledger")
+        with contextlib.ExitStack() as held:
+            engine = held.enter_context(ledgers.checked(tmp_path / "ledger"))
+            key, store = held.enter_context(parties.folder(tmp_path / "one"))
+            parties.trust(engine, tmp_path / "trust.json")
+            admission = parties.admission(tmp_path / "ledger", key, tmp_path / "admission")
+            async with parties.ledger(engine, tmp_path / "ledger") as url:
+                pass
+            async with parties.standing(
+                tmp_path / "one",
+                key=key,
+                store=store,
+                admission=str(admission),
+                ledger_url=url,
+                trust=str(tmp_path / "trust.json"),
+            ) as party:
+                digest = await party.queue(b"early")
+                assert store.find(digest).state == "waiting"
+                async with parties.ledger(engine, tmp_path / "ledger", port=int(url.rsplit(":", 1)[1])):
+                    await until(lambda: store.find(digest).state == "receipted")
+
+    asyncio.run(story())
