@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.cli import checking, monitoring, registry, serving
+from ledger.cli import checking, exporting, monitoring, registry, serving
 from ledger.witness import cli as witness
 
 
@@ -11,6 +11,14 @@ def cli() -> None:
     """The transparency ledger: an append-only log of signed statements that anybody can check."""
 
 
-for command in (serving.run, registry.admit, registry.trust, checking.check, checking.verify, monitoring.monitor):
+for command in (
+    serving.run,
+    registry.admit,
+    registry.trust,
+    checking.check,
+    checking.verify,
+    exporting.pack,
+    monitoring.monitor,
+):
     cli.add_command(command)
 cli.add_command(witness.cli)
