@@ -121,13 +121,13 @@ class Face:
 
     async def whoami(self, request: Request) -> Response:
         """GET /whoami: who the caller is here."""
-        caller = self._node.caller(request.scope, await body(request))
+        caller = await self._node.caller(request.scope, await body(request))
         return JSONResponse({"thumbprint": caller.hex(), "writer": self._node.may_write(caller)})
 
     async def queue(self, request: Request) -> Response:
         """POST /statements?sub=...&hashed=true: sign a statement about the body, and let it wait for the log."""
         document = await body(request)
-        self._writer(request, document)
+        await self._check_writer(request, document)
         sub, hashed = _asked(request.query_params.multi_items())
         media = request.headers.get("content-type", "")
         digest = await self._node.queue(document, content_type=media, sub=sub, hashed=hashed)
@@ -136,14 +136,14 @@ class Face:
 
     async def statement(self, request: Request) -> Response:
         """GET /statements/{digest}: where it stands, with its receipt once a log holds it."""
-        self._writer(request, await body(request))
+        await self._check_writer(request, await body(request))
         name = request.path_params["digest"]
         if not _DIGEST.fullmatch(name):
             raise NotFound("statement_unknown", "a statement is named by its SHA-256, 64 hex digits")
         return JSONResponse(_shown(await self._node.find(bytes.fromhex(name))))
 
-    def _writer(self, request: Request, content: bytes) -> None:
-        if not self._node.may_write(self._node.caller(request.scope, content)):
+    async def _check_writer(self, request: Request, content: bytes) -> None:
+        if not self._node.may_write(await self._node.caller(request.scope, content)):
             raise NotAllowed("caller_not_allowed", "this key may call, and may not have statements signed here")
 
 

@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from ledger import service
 from ledger.log.engine import Engine
 from ledger.party.service import Beside
+from ledger.questions import IsAdmitted
+from ledger.registry import records
+from ledger.rules import State
 from ledger.settings import Settings
 from protocol.evidence import Trust
+from protocol.keys import PublicKey
 
 
 @contextlib.contextmanager
@@ -25,6 +29,18 @@ def opened(
         async def serving() -> AsyncIterator[Beside]:
             trust = Trust.from_json(json.dumps(log.trust()).encode())
             async with service.running(log, chosen) as found:
-                yield Beside(url=found.url, trust=trust)
+                yield Beside(url=found.url, trust=trust, admitted=lambda thumbprint: acting(log, thumbprint, now_ms()))
 
         yield serving
+
+
+def acting(log: Engine, thumbprint: bytes, now_ms: int) -> PublicKey | None:
+    """The key with this thumbprint, when it is a party's that the log lets act now: not revoked, not past its end."""
+
+    def found(state: State) -> PublicKey | None:
+        held = records.key_of(state, thumbprint)
+        if held is None or not log.contracts.ask(state, IsAdmitted(key=thumbprint), now_ms):
+            return None
+        return held.key
+
+    return log.look(found)

@@ -43,7 +43,8 @@ def load_key(folder: Path) -> SigningKey:
 class Node:
     """What a use case may do with its party.
 
-    writers, peers: keys by thumbprint that may queue statements here, and that may call. authorities: host:port, in lower
+    writers, peers: keys by thumbprint that may queue statements here, and that may call. admitted: the key with a thumbprint
+    when the log in this process lets it act now, which then may call too; it blocks. authorities: host:port, in lower
     case, under which we are called; may be set later, when the port is known.
     """
 
@@ -56,10 +57,11 @@ class Node:
         writers: Mapping[bytes, PublicKey],
         peers: Mapping[bytes, PublicKey],
         now_ms: Callable[[], int],
+        admitted: Callable[[bytes], PublicKey | None],
     ) -> None:
         self._key, self._store, self._now_ms = key, store, now_ms
         self._writers = {**writers, key.public.thumbprint: key.public}
-        self._callers = {**peers, **self._writers}
+        self._callers, self._admitted = {**peers, **self._writers}, admitted
         self._memory = signing.Memory(started_s=now_ms() // 1000)
         self.name = name
         self.authorities: Collection[str] = ()
@@ -87,14 +89,15 @@ class Node:
         """Where a statement stands. Raises NotFound: statement_unknown; Unavailable: store_failing."""
         return await asyncio.to_thread(self._store.find, digest)
 
-    def caller(self, scope: Mapping[str, Any], body: bytes) -> bytes:
-        """The thumbprint of the peer or writer that signed an ASGI request.
+    async def caller(self, scope: Mapping[str, Any], body: bytes) -> bytes:
+        """The thumbprint of the writer, peer or admitted party that signed an ASGI request: who they are, not what they may.
 
         Raises NotSigned; Unavailable: signatures_too_many.
         """
-        return signing.verify(
+        return await asyncio.to_thread(
+            signing.verify,
             signing.received(scope, body),
-            key_of=self._callers.get,
+            key_of=lambda thumbprint: self._callers.get(thumbprint) or self._admitted(thumbprint),
             authorities=self.authorities,
             memory=self._memory,
             now_s=self._now_ms() // 1000,

@@ -136,19 +136,12 @@ class Outbox:
         set back is found out when it has grown again.
         """
         between = growth.span(kept.checkpoint.size, checkpoint)
-        path = [] if between is None else await self._prefix(*between)
+        path = [] if between is None else await self._client.beginning(*between)
         kind = conflict.contradiction(kept.checkpoint, checkpoint, path)
         if kind is not None:
             found = conflict.Conflict(earlier=kept.seen, later=seen, path=tuple(path))
             await asyncio.to_thread(self._store.accuse, found)
             raise VerificationFailed("log_contradicts_itself", f"{conflict.SAYS[kind]}: the proof is kept")
-
-    async def _prefix(self, size1: int, size2: int) -> list[bytes]:
-        """`merkle.prefix_path` between two trees of the log."""
-        path = await self._client.consistency(size1, size2)
-        if size1 & (size1 - 1):
-            return path
-        return [*await self._client.nodes([(size1.bit_length() - 1, 0)], size2), *path]
 
     def _say(self, error: Exception) -> None:
         """Say a failure when it is another one than the last, and now and then when it lasts."""

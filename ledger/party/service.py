@@ -30,7 +30,7 @@ from protocol import evidence, statement
 from protocol.documents import Admission
 from protocol.errors import ConfigError, Malformed, Unavailable
 from protocol.evidence import Trust
-from protocol.keys import SigningKey
+from protocol.keys import PublicKey, SigningKey
 
 REQUESTS_MAX = 64  # connections and requests at once; beyond it the answer is 503, and the caller comes back
 ADMISSION_MAX = statement.SIZE_MAX  # bytes of an admission's file
@@ -50,10 +50,12 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """A ledger in the same process. url: its address; trust: its own words about itself, needed when no trust file is."""
+    """A ledger in the same process. url: its address; trust: its own words about itself, needed when no trust file is;
+    admitted: the key with a thumbprint when the log lets it act now. It blocks."""
 
     url: str
     trust: Trust
+    admitted: Callable[[bytes], PublicKey | None]
 
 
 async def run(
@@ -103,6 +105,7 @@ async def running(
         writers=settings.keys(chosen.writers),
         peers=settings.keys(chosen.peers),
         now_ms=now_ms,
+        admitted=(lambda _: None) if beside is None else beside.admitted,
     )
     metrics = Metrics()
     ledger_url = chosen.ledger_url if beside is None else beside.url

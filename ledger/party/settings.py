@@ -43,7 +43,7 @@ class Settings:
     writers: tuple[str, ...] = ()
     """Public keys (64 hex digits) that may queue statements here, which this party then signs; its own key always may."""
     peers: tuple[str, ...] = ()
-    """Public keys of other parties that may call this one."""
+    """Public keys of other parties that may call this one; with_ledger, those that its log has admitted may too."""
     with_ledger: bool = False
     """Run the ledger of the table [ledger] in the same process, and send to it."""
 

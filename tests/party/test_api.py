@@ -246,7 +246,7 @@ def _slice(name: str = "supply") -> Slice:
     def routes(node: Node) -> list[Route]:
         async def capture(request: Request) -> JSONResponse:
             content = await api.body(request)
-            caller = node.caller(request.scope, content)
+            caller = await node.caller(request.scope, content)
             digest = await node.queue(content, content_type="text/plain", sub="event")
             return JSONResponse({"caller": caller.hex(), "digest": digest.hex()})
 

@@ -330,10 +330,12 @@ def test_a_bent_path_is_refused_and_accuses_nobody(post: Post) -> None:
     run(post.drain())
     post.log.grow(5)
 
-    async def bent(size1: int, size2: int) -> list[bytes]:
-        return [bytes(32) for _ in post.log.tree.consistency(size1, size2)]
+    right = post.log.beginning
 
-    post.log.consistency = bent
+    async def bent(size1: int, size2: int) -> list[bytes]:
+        return [bytes(32) for _ in await right(size1, size2)]
+
+    post.log.beginning = bent
     post.queue(2)
     with pytest.raises(VerificationFailed, match="consistency_bad"):
         run(post.outbox.turn())

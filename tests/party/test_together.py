@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ledger.party import beside
 from ledger.party.peer import PeerRefused
-from protocol import growth, statement
+from protocol import declarations, growth, statement
+from protocol.documents import Revocation
+from protocol.keys import PublicKey, SigningKey
 from tests.support import ledgers, parties
 from tests.support.gatehouse import until
 
@@ -86,3 +89,29 @@ def test_a_party_whose_ledger_comes_late_keeps_what_it_says_until_then(tmp_path:
                     await until(lambda: store.find(digest).state == "receipted")
 
     asyncio.run(story())
+
+
+def test_whom_the_log_beside_has_admitted_may_call_until_it_is_revoked(tmp_path: Path) -> None:
+    key = SigningKey.from_seed(bytes([31]) * 32)
+    parties.open_to_parties(tmp_path / "ledger")
+    with ledgers.checked(tmp_path / "ledger") as engine:
+        root = ledgers.keyring.load(tmp_path / "ledger", ledgers.keyring.REGISTRY_KEY)
+
+        def admitted(thumbprint: bytes) -> PublicKey | None:
+            return beside.acting(engine, thumbprint, parties.now_ms())
+
+        async def story() -> None:
+            async with parties.spoken_to(tmp_path / "party", admitted=admitted) as party, party.called_by(key) as peer:
+                with pytest.raises(PeerRefused, match="signature_key_unknown"):
+                    await peer.whoami()
+                engine.register(parties.admission(tmp_path / "ledger", key, tmp_path / "admission").read_bytes())
+                assert await peer.whoami() == key.public.thumbprint
+                with pytest.raises(PeerRefused, match="caller_not_allowed"):
+                    await peer.queue(b"x", content_type=parties.TYPE, sub="x")
+                name = key.public.thumbprint
+                end = Revocation(log=engine.origin, party=name, key=None, epoch=engine.epoch, index=engine.size)
+                engine.register(declarations.revocation(root, end))
+                with pytest.raises(PeerRefused, match="signature_key_unknown"):
+                    await peer.whoami()
+
+        asyncio.run(story())

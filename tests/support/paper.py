@@ -81,10 +81,12 @@ class Paper:
         self._answering()
         return self.tree.consistency(size1, size2)
 
-    async def nodes(self, wanted: list[merkle.Node], size: int) -> list[bytes]:
-        """Hashes of whole nodes."""
+    async def beginning(self, size1: int, size2: int) -> list[bytes]:
+        """What the larger tree began as."""
         self._answering()
-        return [self.tree.node(*place) for place in wanted]
+        return merkle.prefix_path(
+            merkle.Tree([merkle.leaf_hash(each) for each in self.entries[:size2]]).node, size1, size2
+        )
 
     def _answering(self) -> None:
         if self.away is not None:

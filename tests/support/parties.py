@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ledger.party.store import Store
 from ledger.settings import Settings as LedgerSettings
 from protocol import declarations, documents, evidence
 from protocol.evidence import Trust
-from protocol.keys import SigningKey
+from protocol.keys import PublicKey, SigningKey
 from tests.support import ledgers
 
 TYPE = "application/vigil-test"  # what these parties register: the hash of something
@@ -89,6 +89,7 @@ async def spoken_to(
     authorities: Sequence[str] = (),
     slices: Sequence[Slice] = (),
     metrics: Metrics | None = None,
+    admitted: Callable[[bytes], PublicKey | None] = lambda _: None,
 ) -> AsyncIterator[Standing]:
     """A party's interface without a network and without a ledger."""
     with folder(state) as (key, store):
@@ -99,6 +100,7 @@ async def spoken_to(
             writers={each.public.thumbprint: each.public for each in writers},
             peers={each.public.thumbprint: each.public for each in peers},
             now_ms=now_ms,
+            admitted=admitted,
         )
         url = "http://party.test:8091"
         party.authorities = authorities or (httpx.URL(url).netloc.decode(),)
