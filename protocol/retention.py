@@ -104,22 +104,28 @@ class Snapshot:
 
         Raises Malformed: document_bad, cbor_*, cose_*; BadSignature: snapshot_key_unknown, signature_bad and others.
         """
+        found, signed = cls.parse(raw)
+        kid = signed.protected[cose.KID]
+        key = keys.get(kid) if isinstance(kid, bytes) else None
+        if key is None:
+            raise BadSignature("snapshot_key_unknown", "not signed by a key of this log")
+        cose.verify_sign1(signed, key)
+        return found
+
+    @classmethod
+    def parse(cls, raw: bytes) -> tuple[Self, cose.Sign1]:
+        """What `sign` wrote, for whoever knows its hash already. Raises Malformed: document_bad, cbor_*, cose_*."""
         signed = cose.parse_sign1(raw, size_max=SIZE_MAX)
         headers, payload = signed.protected, signed.payload
         if signed.unprotected or headers.keys() != {cose.ALG, cose.CONTENT_TYPE, cose.KID} or payload is None:
             raise Malformed("document_bad", "a snapshot has an algorithm, its type, a key's name and its body")
         if headers[cose.CONTENT_TYPE] != SNAPSHOT:
             raise Malformed("document_bad", "not a snapshot")
-        kid = headers[cose.KID]
-        key = keys.get(kid) if isinstance(kid, bytes) else None
-        if key is None:
-            raise BadSignature("snapshot_key_unknown", "not signed by a key of this log")
-        cose.verify_sign1(signed, key)
         body = _map(payload, {"v", "origin", "epoch", "size", "root", "chain", "at", "state"})
         origin = body["origin"]
         if not isinstance(origin, str) or not 0 < len(origin) <= ORIGIN_MAX:
             raise Malformed("document_bad", "origin is a short text")
-        return cls(
+        found = cls(
             origin=origin,
             epoch=_number(body, "epoch"),
             size=_number(body, "size"),
@@ -128,6 +134,7 @@ class Snapshot:
             at_ms=_number(body, "at"),
             state=_hash(body, "state"),
         )
+        return found, signed
 
 
 def redaction_subject(root: bytes) -> str:

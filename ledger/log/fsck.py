@@ -5,13 +5,14 @@ Nothing stored is believed but the statements, and those only as far as their si
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ledger import registry, retention
 from ledger.contracts import STANDARD, Contracts
-from ledger.log import pruning, snapshots
+from ledger.log import epochs, pruning, snapshots
+from ledger.log.keeping import CLOSED
 from ledger.log.replay import Replay
 from ledger.log.store import Entry, Head, Store
 from protocol import merkle, notes, statement
@@ -19,6 +20,7 @@ from protocol.documents import Genesis
 from protocol.errors import BadSignature, Malformed, VerificationFailed
 from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
+from protocol.retention import Snapshot
 
 PROGRESS_EVERY = 1000  # entries between two reports of progress
 
@@ -29,7 +31,8 @@ Progress = Callable[[int, int], None]
 class Found:
     """A ledger that is whole. root, chain: 32 bytes, the tree's root and the head of the state.
 
-    minimum: the index below which statements may have gone; redacted: indexes above it of those that have.
+    minimum: the index below which statements may have gone; redacted: indexes above it of those that have; keys: that sign for
+    the log, by thumbprint.
     """
 
     origin: str
@@ -38,20 +41,59 @@ class Found:
     chain: bytes
     minimum: int = 0
     redacted: tuple[int, ...] = ()
+    epoch: int = epochs.FIRST
+    keys: Mapping[bytes, PublicKey] = field(default_factory=dict)
+
+    @property
+    def note_keys(self) -> list[NoteKey]:
+        """The keys that sign the log's checkpoints."""
+        return [NoteKey(name=self.origin, kind=notes.SIGNATURE, key=key) for key in self.keys.values()]
 
 
 def check(folder: Path, progress: Progress = lambda done, size: None, *, contracts: Contracts = STANDARD) -> Found:
     """Read the ledger in `folder`, which may be at work, as of one moment. progress: called with entries done and all.
 
     Raises VerificationFailed: file_damaged, entry_*, node_*, state_wrong, head_wrong, checkpoint_*, genesis_missing,
-    snapshot_*, minimum_wrong;
+    snapshot_*, minimum_wrong, epoch_*;
     Unavailable: state_unreadable.
     """
-    with contextlib.closing(Store.reader(folder)) as store, _damage_named(), store.reading():
-        damage = store.damage()
-        if damage:
-            raise VerificationFailed("file_damaged", f"SQLite finds: {damage}")
-        return _check_log(store, contracts, progress)
+    found: Found | None = None
+    for epoch in range(epochs.FIRST, epochs.newest(folder) + 1):
+        with contextlib.closing(Store.reader(folder, epochs.file_of(epoch))) as store, _damage_named(), store.reading():
+            damage = store.damage()
+            if damage:
+                raise VerificationFailed("file_damaged", f"SQLite finds in {epochs.file_of(epoch)}: {damage}")
+            found = _check_epoch(store, epoch, found, contracts, progress)
+            ended = store.keeping.mark(CLOSED)
+    if found is None or ended:
+        raise VerificationFailed("epoch_missing", f"the log went on in {epochs.file_of(epoch + 1)}, which is not there")
+    return found
+
+
+def _check_epoch(store: Store, epoch: int, before: Found | None, contracts: Contracts, progress: Progress) -> Found:
+    found = _check_log(store, contracts, progress)
+    genesis = registry.genesis_of(store.state)
+    if genesis.epoch != epoch or (genesis.prior is None) is not (before is None):
+        raise VerificationFailed("epoch_wrong", f"{epochs.file_of(epoch)} is not epoch {epoch} of this log")
+    if before is None or genesis.prior is None:
+        return found
+    try:
+        note = notes.parse(genesis.prior)
+        said = Checkpoint.from_text(note.text)
+        signed = notes.verify(note, before.note_keys)
+        begun = Snapshot.verified(dict(store.keeping.snapshots())[0], before.keys)
+    except (KeyError, Malformed, BadSignature) as error:
+        raise VerificationFailed(
+            "epoch_wrong", f"what epoch {epoch} says of the one before does not hold: {error}"
+        ) from error
+    last = (before.origin, before.size, before.root)
+    if not signed or (said.origin, said.size, said.root) != last:
+        raise VerificationFailed("epoch_wrong", f"epoch {epoch} does not begin where the one before ended")
+    if (begun.origin, begun.size, begun.root, begun.epoch, begun.chain) != (*last, epoch - 1, before.chain):
+        raise VerificationFailed(
+            "epoch_wrong", f"epoch {epoch} begins with another state than the one before ended with"
+        )
+    return found
 
 
 def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
@@ -82,9 +124,15 @@ def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
     if store.counts()["checkpoint"] != 1:
         raise VerificationFailed("checkpoint_bad", "there is more than one checkpoint")
     progress(size, size)
-    redacted = tuple(replay.redacted)
     return Found(
-        origin=genesis.origin, size=size, root=head.root, chain=head.chain, minimum=replay.minimum, redacted=redacted
+        origin=genesis.origin,
+        size=size,
+        root=head.root,
+        chain=head.chain,
+        minimum=replay.minimum,
+        redacted=tuple(replay.redacted),
+        epoch=genesis.epoch,
+        keys=_keys(store),
     )
 
 
@@ -113,7 +161,7 @@ def _check_kept(store: Store, replay: Replay) -> None:
         if name not in named:
             raise VerificationFailed("snapshot_unnamed", f"no statement names the snapshot at {size}")
     for size, _ in store.keeping.snapshots():
-        if size not in replay.relied:
+        if size and size not in replay.relied:
             snapshots.load(store, size, _keys(store))
 
 

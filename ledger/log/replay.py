@@ -10,8 +10,10 @@ from ledger.contracts import STANDARD, Contracts
 from ledger.log import snapshots
 from ledger.log.keeping import GONE, MINIMUM
 from ledger.log.store import EMPTY, Entry, Head, Store
-from protocol import cose, statement
-from protocol.errors import ProtocolError, VerificationFailed
+from protocol import cose, merkle, statement
+from protocol.documents import Genesis
+from protocol.errors import Malformed, ProtocolError, VerificationFailed
+from protocol.retention import Snapshot
 
 
 def step(entry: Entry, head: Head, state: dict[bytes, bytes], rules: Contracts = STANDARD) -> Head:
@@ -35,23 +37,15 @@ def step(entry: Entry, head: Head, state: dict[bytes, bytes], rules: Contracts =
 
 
 class Replay:
-    """A log judged anew, entry by entry. keys: of the log, by thumbprint, for snapshots; begun: head and state of an epoch
-    before its first entry.
+    """An epoch judged anew, entry by entry. keys: of the log, by thumbprint, for snapshots.
 
     head, state: after the newest entry, wherever `judging`. relied: size and name of each snapshot that was gone on from.
     redacted: indexes above the minimum whose body has gone.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        rules: Contracts,
-        keys: Mapping[bytes, cose.Verifier],
-        *,
-        begun: tuple[Head, Mapping[bytes, bytes]] = (EMPTY, {}),
-    ) -> None:
+    def __init__(self, store: Store, rules: Contracts, keys: Mapping[bytes, cose.Verifier]) -> None:
         self._store, self._rules, self._keys = store, rules, keys
-        self.head, self.state = begun[0], dict(begun[1])
+        self.head, self.state = beginning(store, rules)
         self.minimum = store.keeping.mark(MINIMUM)
         self.relied: dict[int, bytes] = {}
         self.redacted: list[int] = []
@@ -103,6 +97,34 @@ class Replay:
         self.relied[found.size] = name
         self._resumes = None
         return found.root
+
+
+def beginning(store: Store, rules: Contracts) -> tuple[Head, dict[bytes, bytes]]:
+    """Head and state of an epoch before its first entry: empty, or what the snapshot says that its genesis names.
+
+    Raises VerificationFailed: snapshot_missing, snapshot_bad, snapshot_unnamed.
+    """
+    try:
+        named = Genesis.decode(statement.parse(store.statement(0) or b"").payload).state
+    except Malformed:
+        named = None  # judging the entry says what is wrong with it
+    if named is None:
+        return EMPTY, {}
+    signed, items = dict(store.keeping.snapshots()).get(0), store.keeping.snapshot_state(0)
+    if signed is None:
+        raise VerificationFailed("snapshot_missing", "the state that this epoch begins with is not there")
+    if snapshots.name_of(signed) != named:
+        raise VerificationFailed("snapshot_unnamed", "the genesis names another state than that kept beside it")
+    try:
+        found, _ = Snapshot.parse(signed)
+    except Malformed as error:
+        raise VerificationFailed("snapshot_bad", f"the state that this epoch begins with: {error}") from error
+    if snapshots.digest_of(items) != found.state:
+        raise VerificationFailed(
+            "snapshot_bad", "the snapshot that this epoch begins with is not of the state beside it"
+        )
+    head = Head(size=0, root=merkle.EMPTY_ROOT, chain=found.chain, at_ms=found.at_ms)
+    return head, rules.carried(dict(items))
 
 
 def entries(store: Store, end: int) -> Iterator[Entry]:
