@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol import merkle, receipt, statement
+from protocol import cose, merkle, receipt, statement
 from protocol.keys import PublicKey, SigningKey
 from tests.support import ledgers
 
@@ -44,8 +44,11 @@ def stored(folder: Path, size: int) -> Log:
         return Log(key=key, entries=entries, tree=_tree(entries), receipts=receipts)
 
 
-def invented(size: int, chosen: Sequence[int]) -> Log:
-    """A log of `size` entries in memory, statements at the `chosen` places only and digests of nothing elsewhere."""
+def invented(size: int, chosen: Sequence[int], *, key: cose.Signer = LOG) -> Log:
+    """A log of `size` entries in memory, statements at the `chosen` places only and digests of nothing elsewhere.
+
+    key: signs the receipts.
+    """
     raws = {index: ledgers.anchor(index) for index in chosen}
     entries = [hashlib.sha256(b"%d" % index).digest() for index in range(size)]
     for index, raw in raws.items():
@@ -54,7 +57,7 @@ def invented(size: int, chosen: Sequence[int]) -> Log:
     receipts = []
     for index, raw in raws.items():
         proof = receipt.issue(
-            LOG,
+            key,
             iss=ledgers.ORIGIN,
             sub=f"1.{index}",
             root=tree.root(),
