@@ -17,6 +17,7 @@ from gateway.service import Gateway
 from gateway.settings import Settings
 from ledger import contracts
 from ledger.http import app as http
+from ledger.http.registration import COSE
 from ledger.metrics import Metrics
 from ledger.witness import app as witness_http
 from ledger.witness.metrics import Metrics as WitnessMetrics
@@ -55,7 +56,7 @@ async def _asked_all(app: Starlette) -> None:
         for route in app.routes:
             assert isinstance(route, Route) and route.methods
             method = "POST" if "POST" in route.methods else "GET"
-            await client.request(method, route.path, headers={"content-type": http.COSE})
+            await client.request(method, route.path, headers={"content-type": COSE})
 
 
 async def _gateway(folder: Path, arrange: Callable[[Gateway], None]) -> str:

@@ -19,7 +19,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 KNOWN = frozenset(
-    "$ref oneOf type enum const pattern minimum maxLength format required properties additionalProperties description".split()
+    "$ref oneOf type enum const pattern minimum maxLength format required properties additionalProperties items description".split()
 )
 
 
@@ -99,6 +99,9 @@ class Document:
             found.append(f"{at} is too long")
         if isinstance(value, int) and value < schema.get("minimum", value):
             found.append(f"{at} is below {schema['minimum']}")
+        if isinstance(value, list) and "items" in schema:
+            for place, one in enumerate(value):
+                found += self.faults(one, schema["items"], f"{at}[{place}]")
         return found + (self._fields(value, schema, at) if isinstance(value, dict) and "properties" in schema else [])
 
     def _fields(self, value: Mapping[str, object], schema: Mapping[str, Any], at: str) -> list[str]:

@@ -1,0 +1,166 @@
+"""Registering over HTTP: one statement, many in one request, and those whose clients do not wait. SCRAPI, RFC 7240.
+
+One statement is answered by this module alone, without the router's request and response: that is most of what a busy
+ledger does. What is registered depends on bodies only, never on a field of a request.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ledger.http import bodies, problems
+from ledger.http.operations import Operations
+from ledger.http.problems import RETRY_AFTER_S, Unwanted
+from ledger.http.source import Source
+from ledger.log.engine import Registered
+from ledger.metrics import Metrics
+from protocol import cbor, statement
+from protocol.errors import Malformed, Unavailable, VigilError
+
+COSE, CBOR = "application/cose", "application/cbor"
+STATEMENT_TYPES = frozenset({COSE, "application/scitt-statement+cose"})
+COMMITTED_WITHIN_S = 5.0  # a statement that is not in the log by then is answered 303 and goes on
+BATCH_WITHIN_S = 30.0  # a batch that is not in the log by then is answered 503 and goes on: sent again, it is found
+BATCH_MAX = 256  # statements in one request; more are refused as a whole
+BATCH_SIZE_MAX = 4 * 1024 * 1024  # bytes of one request, likewise
+BATCHES_MAX = (
+    16  # requests that are read or under way at once, for their memory; who comes beyond is asked to come back
+)
+
+_COSE = (b"content-type", COSE.encode())
+
+
+class Registration:
+    """The handlers. `operations`: statements that are being registered and whose clients ask later."""
+
+    def __init__(self, source: Source, metrics: Metrics) -> None:
+        self._source, self._metrics = source, metrics
+        self._seconds = metrics.request_seconds.labels("register")
+        self._batches = 0
+        self.operations = Operations(first=time.time_ns() // 1000)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /entries: 201 with the receipt of a new statement, 200 of one that was there, 303 while it runs."""
+        began_s = time.perf_counter()
+        try:
+            status, headers, body = await self._register(scope, receive)
+        except ClientDisconnect:
+            return
+        except VigilError as error:
+            answer = problems.problem(problems.verdict_of(error), error.code, error.detail)
+            await answer(scope, receive, send)
+            return
+        finally:
+            self._seconds.observe(time.perf_counter() - began_s)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _register(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        try:
+            bodies.check_media(scope, STATEMENT_TYPES, f"send a signed statement as {COSE}")
+            raw = await bodies.read(scope, receive, size_max=statement.SIZE_MAX, code="statement_size")
+            self.operations.check_room()
+        except VigilError as error:
+            self._metrics.refused(error.code)
+            raise
+        patience_s = patience(bodies.field(scope, b"prefer"))
+        running = asyncio.ensure_future(self._counted(self._source.intake.register(raw)))
+        if patience_s > 0:
+            await asyncio.wait((running,), timeout=patience_s)
+        if not running.done():
+            name = self.operations.add(running)
+            headers = [(b"location", f"/entries/{name}".encode()), (b"retry-after", b"%d" % RETRY_AFTER_S)]
+            if patience_s < COMMITTED_WITHIN_S:
+                headers.append((b"preference-applied", b"respond-async"))
+            return 303, headers, b""
+        found = running.result()
+        location = (b"location", f"/entries/{found.entry_id}".encode())
+        return (201 if found.new else 200), [_COSE, location], found.receipt
+
+    async def _counted(self, running: Awaitable[Registered]) -> Registered:
+        try:
+            found = await running
+        except VigilError as error:
+            self._metrics.refused(error.code)
+            raise
+        if found.new:
+            self._metrics.entries.inc()
+        return found
+
+    async def batch(self, request: Request) -> Response:
+        """POST /batches: a verdict for each statement of a CBOR array, in its order. Raises Unwanted, Malformed, Unavailable."""
+        bodies.check_media(request.scope, (CBOR,), f"send an array of signed statements as {CBOR}")
+        if self._batches >= BATCHES_MAX:
+            raise Unavailable("too_many", "too many batches are being registered: come back")
+        self._batches += 1
+        released = False
+        try:
+            body = await bodies.read(request.scope, request.receive, size_max=BATCH_SIZE_MAX, code="batch_size")
+            raws = statements_of(body)
+            running = asyncio.ensure_future(self._judged(raws))
+            running.add_done_callback(self._release)  # who gives up waiting leaves its batch in memory until it is done
+            released = True
+            done, _ = await asyncio.wait((running,), timeout=BATCH_WITHIN_S)
+        finally:
+            self._batches -= not released
+        if not done:
+            raise Unavailable("batch_slow", "the batch is still being registered: send it again later, and it is found")
+        verdicts = running.result()
+        return Response(cbor.encode_text(verdicts), media_type=CBOR)
+
+    def _release(self, running: "asyncio.Future[list[dict[str, object]]]") -> None:
+        self._batches -= 1
+        if not running.cancelled():
+            running.exception()  # looked at, though its client may be gone
+
+    async def _judged(self, raws: list[bytes]) -> list[dict[str, object]]:
+        """Each statement's verdict. Raises Unavailable, when none could be judged."""
+        fit = [raw for raw in raws if len(raw) <= statement.SIZE_MAX]
+        found = iter(await self._source.intake.register_many(fit) if fit else ())
+        return [self._verdict(next(found) if len(raw) <= statement.SIZE_MAX else _too_long()) for raw in raws]
+
+    def _verdict(self, found: Registered | VigilError) -> dict[str, object]:
+        if isinstance(found, VigilError):
+            self._metrics.refused(found.code)
+            status = problems.verdict_of(found)
+            return {"status": status, "problem": problems.facts(status, found.code, found.detail)}
+        if found.new:
+            self._metrics.entries.inc()
+        return {"status": 201 if found.new else 200, "entry": found.entry_id, "receipt": found.receipt}
+
+
+def statements_of(body: bytes) -> list[bytes]:
+    """The statements of a batch, not looked at. Raises Malformed: cbor_*, batch_shape."""
+    found = cbor.decode(body, size_max=BATCH_SIZE_MAX)
+    if not isinstance(found, list) or not 0 < len(found) <= BATCH_MAX:
+        raise Malformed("batch_shape", f"a batch is an array of 1 to {BATCH_MAX} statements")
+    raws = [raw for raw in found if isinstance(raw, bytes)]
+    if len(raws) != len(found):
+        raise Malformed("batch_shape", "a batch is an array of statements, each a byte string")
+    return raws
+
+
+def patience(preference: str) -> float:
+    """For how many seconds a client wants to wait, by its field `Prefer`: never longer than we do. Source: RFC 7240 §4.
+
+    What cannot be read is no preference.
+    """
+    if not preference:
+        return COMMITTED_WITHIN_S
+    said = {part.strip().lower() for part in preference.replace(";", ",").split(",")}
+    if "respond-async" not in said:
+        return COMMITTED_WITHIN_S
+    for word in said:
+        name, _, value = word.partition("=")
+        if name.strip() == "wait" and value.strip().isascii() and value.strip().isdecimal():
+            return min(float(value.strip()[:9]), COMMITTED_WITHIN_S)
+    return 0.0
+
+
+def _too_long() -> Unwanted:
+    return Unwanted("statement_size", f"a statement has at most {statement.SIZE_MAX} bytes")
