@@ -1,11 +1,11 @@
 """tlog-scales, which is not ours, reads our tiles and writes the proofs that we write, byte for byte."""
 
-import base64
 from pathlib import Path
 
 import httpx
 import pytest
 
+from protocol.tlog_proof import Proof
 from tests.outside.conftest import SIZE, Public
 from tests.support import grown
 from tests.support.outside import installed, run
@@ -24,8 +24,7 @@ def scaled(*words: str) -> bytes:
 
 def ours(index: int, path: list[bytes], note: str) -> bytes:
     """The tlog-proof of an entry."""
-    hashes = [base64.b64encode(item).decode() for item in path]
-    return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *hashes, "", note]).encode()
+    return Proof(index=index, path=tuple(path), checkpoint=note).encode()
 
 
 @pytest.mark.parametrize("index", PLACES)
