@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.cli import checking, exporting, monitoring, registry, serving
+from ledger.cli import checking, exporting, monitoring, policies, registry, serving
 from ledger.witness import cli as witness
 
 
@@ -14,6 +14,9 @@ def cli() -> None:
 for command in (
     serving.run,
     registry.admit,
+    registry.revoke,
+    registry.listed,
+    policies.policy,
     registry.trust,
     checking.check,
     checking.verify,

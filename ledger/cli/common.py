@@ -1,13 +1,16 @@
 """What the ledger's commands share: the option for its folder, settings, files read within a bound and written whole."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from ledger import files, settings
-from protocol.errors import ConfigError, Unavailable
+from ledger.log import epochs
+from ledger.log.store import Store
+from protocol.errors import ConfigError, NotFound, Unavailable
 
 FILE_SIZE_MAX = 1024 * 1024  # bytes of a file given to a command; a larger one is not what it is said to be
 CONFIG_VARIABLE, CONFIG_NAME = "VIGIL_CONFIG", "vigil.toml"
@@ -42,6 +45,21 @@ def read(path: Path, *, size_max: int = FILE_SIZE_MAX) -> bytes:
     if len(data) > size_max:
         raise Unavailable("file_too_large", f"{path} is larger than {size_max} bytes")
     return data
+
+
+@contextlib.contextmanager
+def newest(folder: Path) -> Iterator[Store]:
+    """The log that grows in a ledger's folder, for reading while the ledger may be at work.
+
+    Raises NotFound: state_missing; Unavailable: state_unreadable.
+    """
+    file = epochs.file_of(epochs.newest(folder))
+    if not (folder / file).exists():
+        raise NotFound("state_missing", f"there is no ledger in {folder}: run it once")
+    with contextlib.closing(Store.reader(folder, file)) as store, store.reading():
+        if not store.head().size:
+            raise NotFound("state_missing", f"the ledger in {folder} has no genesis yet: run it once")
+        yield store
 
 
 def now_ms() -> int:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from ledger import keyfile
-from protocol import documents, statement
+from protocol import declarations
 from protocol.documents import Admission
 from protocol.errors import ConfigError, Malformed
-from protocol.keys import PublicKey, SigningKey
+from protocol.keys import SigningKey
 
 LOG_KEY, REGISTRY_KEY = "log.key", "registry.key"
 
@@ -35,10 +35,9 @@ def admission(root: SigningKey, *, role: str, key: bytes, name: str) -> bytes:
 
     Raises ConfigError: admission_bad.
     """
+    document = Admission(role=role, key=key, name=name)
     try:
-        document = Admission(role=role, key=key, name=name).encode()
-        Admission.decode(document)
-        subject = documents.registry_subject(PublicKey(key).thumbprint)
+        Admission.decode(document.encode())
     except Malformed as error:
         raise ConfigError("admission_bad", f"cannot be admitted so: {error.detail}") from error
-    return statement.sign(root, iss=root.public.urn, sub=subject, payload=document, content_type=documents.REGISTRY)
+    return declarations.admission(root, document)

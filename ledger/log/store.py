@@ -96,6 +96,12 @@ class StateView(Mapping[bytes, bytes]):
             self._known[key] = value
         return value
 
+    def under(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The keys that begin with `prefix`, which ends in "/", with their values, in order."""
+        ends = prefix[:-1] + bytes((prefix[-1] + 1,))
+        found = self._db.execute("SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key", (prefix, ends))
+        return ((bytes(row[0]), bytes(row[1])) for row in found)
+
     def settle(self, *, kept: bool) -> None:
         """The transaction is over. kept: it is on disk."""
         if kept and self._remember:
