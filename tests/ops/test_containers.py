@@ -17,6 +17,9 @@ from ledger import contracts
 from ledger.http import app as http
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
+from ledger.party import service as party
+from ledger.party.metrics import Metrics as PartyMetrics
+from ledger.party.store import Store
 from protocol import config
 from tests.ops.test_systemd import PROGRAMS, SETTINGS
 from tests.support import deployed
@@ -31,7 +34,7 @@ SERVICES = deployed.services()
 every_service = pytest.mark.parametrize("name", SERVICES)
 
 
-def test_the_compose_file_has_the_three_programs_and_who_watches_them() -> None:
+def test_the_compose_file_has_the_programs_and_who_watches_them() -> None:
     assert SERVICES.keys() == {*PROGRAMS, "prometheus", "grafana"}
 
 
@@ -105,30 +108,37 @@ def asked(name: str) -> tuple[list[str], int, str]:
     return arguments, int(url[1]), url[2]
 
 
-def operators(name: str, engine: Engine, *, healthy: bool) -> Starlette:
+def operators(name: str, engine: Engine, folder: Path, *, healthy: bool) -> Starlette:
     """What a program serves on its port of metrics."""
     if name == "gateway":
         return metrics.app(metrics.Metrics(), lambda: (healthy, {}), lambda: None)
-    engine.healthy = healthy
+    if name == "party":
+        store = Store.open(folder)
+        if not healthy:
+            store.close()
+        return party.metrics_app(store, PartyMetrics())
+    engine.__class__ = type("Told", (Engine,), {"healthy": healthy})
     return http.metrics_app(engine, Metrics(contracts.CODES))
 
 
-watched = pytest.mark.parametrize("name", ["gateway", "ledger"])
+watched = pytest.mark.parametrize("name", PROGRAMS[1:])
 
 
 @watched
-def test_a_health_check_asks_where_the_program_answers(name: str, engine: Engine) -> None:
+def test_a_health_check_asks_where_the_program_answers(name: str, engine: Engine, tmp_path: Path) -> None:
     _, port, path = asked(name)
     assert port == SETTINGS[name]().metrics_port
-    routes = operators(name, engine, healthy=True).routes
+    routes = operators(name, engine, tmp_path, healthy=True).routes
     assert path in {route.path for route in routes if isinstance(route, Route)}
 
 
 @watched
 @pytest.mark.parametrize("healthy", [True, False])
-def test_a_health_check_tells_a_healthy_program_from_one_that_is_not(name: str, engine: Engine, healthy: bool) -> None:
+def test_a_health_check_tells_a_healthy_program_from_one_that_is_not(
+    name: str, engine: Engine, tmp_path: Path, healthy: bool
+) -> None:
     arguments, port, _ = asked(name)
-    with served(operators(name, engine, healthy=healthy)) as url:
+    with served(operators(name, engine, tmp_path, healthy=healthy)) as url:
         here = [argument.replace(f"http://127.0.0.1:{port}", url) for argument in arguments]
         done = subprocess.run([sys.executable, *here], capture_output=True, timeout=30, check=False)
     assert (done.returncode == 0) is healthy

@@ -11,7 +11,8 @@ from gateway.detect.finding import KINDS
 from gateway.metrics import CHANNELS
 from gateway.service import Gateway
 from gateway.store.devices import STATES
-from ledger import contracts
+from ledger import contracts, signing
+from ledger.party import metrics as party_metrics
 from ledger.witness import judging
 from protocol.keys import SigningKey, device_id
 from protocol.topics import LANE_NAMES
@@ -27,6 +28,8 @@ CLOSED_SETS = {
     ("vigil_devices", "state"): set(STATES),
     ("vigil_witness_requests_total", "verdict"): set(judging.STATUS),
     ("vigil_witness_evidence", "kind"): set(judging.KINDS),
+    ("vigil_party_statements", "state"): set(party_metrics.STATES),
+    ("vigil_party_requests_refused_total", "code"): {*signing.CODES, "other"},
     ("vigil_ledger_refusals_total", "code"): {*contracts.CODES, "other"},
 }
 

@@ -19,9 +19,11 @@ from ledger import contracts
 from ledger.http import app as http
 from ledger.http.registration import COSE
 from ledger.metrics import Metrics
+from ledger.party import service as party_service
+from ledger.party.metrics import Metrics as PartyMetrics
 from ledger.witness import app as witness_http
 from ledger.witness.metrics import Metrics as WitnessMetrics
-from tests.support import witnesses
+from tests.support import parties, witnesses
 from tests.support.ledgers import opened
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -88,7 +90,13 @@ def of_witness(folder: Path) -> str:
         return asyncio.run(_asked(witness_http.metrics_app(witness, WitnessMetrics()), "/metrics"))
 
 
+def of_party(folder: Path) -> str:
+    """The same of a party."""
+    with parties.folder(folder) as (_, store):
+        return asyncio.run(_asked(party_service.metrics_app(store, PartyMetrics()), "/metrics"))
+
+
 def of_both(folder: Path) -> dict[str, Series]:
-    """Every series of both programs and of a witness, each in a folder of its own under `folder`."""
+    """Every series of both programs, of a witness and of a party, each in a folder of its own under `folder`."""
     ours = {**read(of_gateway(folder / "gateway")), **read(of_ledger(folder / "ledger"))}
-    return {**ours, **read(of_witness(folder / "witness"))}
+    return {**ours, **read(of_witness(folder / "witness")), **read(of_party(folder / "party"))}
