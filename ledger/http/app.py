@@ -19,7 +19,7 @@ from ledger.http.entries import Entries
 from ledger.http.pages import Pages
 from ledger.http.public import Public
 from ledger.http.readers import Readers
-from ledger.http.registration import Registration
+from ledger.http.registration import ANSWER_WITHIN_S, Registration
 from ledger.http.source import Source
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
@@ -90,10 +90,14 @@ class _Trouble:
         return problems.problem(status, code, detail)
 
 
-def app(engine: Engine, metrics: Metrics, *, authority: str = "") -> Ledger:
-    """The public interface of a log. authority: the host:port that clients call it by, where a proxy stands in front."""
+def app(engine: Engine, metrics: Metrics, *, authority: str = "", answer_within_s: float = ANSWER_WITHIN_S) -> Ledger:
+    """The public interface of a log. authority: the host:port that clients call it by, where a proxy stands in front.
+
+    answer_within_s: how long a client waits for its receipt before it is told to ask later.
+    """
     source = Source(engine)
-    readers, registration, public = Readers(source, authority=authority), Registration(source, metrics), Public(source)
+    readers, public = Readers(source, authority=authority), Public(source)
+    registration = Registration(source, metrics, answer_within_s=answer_within_s)
     entries, shown = Entries(source, registration.operations, readers), Pages(source, readers)
     ways = (
         _Way(path="/batches", name="batch", handler=registration.batch, method="POST", shared=False),

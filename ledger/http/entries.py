@@ -11,6 +11,7 @@ from ledger.http.problems import RETRY_AFTER_S
 from ledger.http.readers import Readers
 from ledger.http.registration import COSE
 from ledger.http.source import Source
+from ledger.log.engine import Registered
 from protocol import receipt
 from protocol.errors import NotFound, VigilError
 
@@ -27,7 +28,11 @@ class Entries:
         """GET /entries/{id}: its receipt for the newest tree; of a registration that runs, 302, and then what became of it."""
         name = request.path_params["entry_id"]
         if operations.is_name(name):
-            return self._outcome(name)
+            made = self._outcome(name)
+            if isinstance(made, Response):
+                return made
+            headers = {"location": f"/entries/{made.entry_id}", "cache-control": caching.NEVER}
+            return Response(made.receipt, media_type=COSE, headers=headers)
         raw = await self._source.read(lambda: self._receipt(name))
         return Response(raw, media_type=COSE, headers={"location": f"/entries/{name}", "cache-control": caching.SHORT})
 
@@ -35,23 +40,36 @@ class Entries:
         shelf, index = self._source.engine.locate(name)
         return shelf.receipt(index)
 
-    def _outcome(self, name: str) -> Response:
+    def _outcome(self, name: str, below: str = "") -> Registered | Response:
+        """What a registration came to, or the answer while it runs and once it was refused. below: what follows its name.
+
+        Raises NotFound: operation_unknown.
+        """
         found = self._running.find(name)
         if not found.done():
-            headers = {"location": f"/entries/{name}", "retry-after": str(RETRY_AFTER_S)}
+            headers = {"location": f"/entries/{name}{below}", "retry-after": str(RETRY_AFTER_S)}
             return Response(status_code=302, headers={**headers, "cache-control": caching.NEVER})
         try:
-            made = found.result()
+            made: Registered = found.result()
         except VigilError as error:
             answer = problems.problem(problems.verdict_of(error), error.code, error.detail)
             answer.headers["cache-control"] = caching.NEVER
             return answer
-        headers = {"location": f"/entries/{made.entry_id}", "cache-control": caching.NEVER}
-        return Response(made.receipt, media_type=COSE, headers=headers)
+        return made
 
     async def statement(self, request: Request) -> Response:
-        """GET /entries/{id}/statement: as the log keeps it, for who may read it."""
-        raw = await self._readers.statement(request, request.path_params["entry_id"])
+        """GET /entries/{id}/statement: as the log keeps it, for who may read it; of a registration, 303 to the transparent one.
+
+        The latter is what clients of CCF's ledger ask for, pyscitt for one; in SCRAPI there is neither.
+        """
+        name = request.path_params["entry_id"]
+        if operations.is_name(name):
+            made = self._outcome(name, "/statement")
+            if isinstance(made, Response):
+                return made
+            headers = {"location": f"/entries/{made.entry_id}/transparent", "cache-control": caching.NEVER}
+            return Response(status_code=303, headers=headers)
+        raw = await self._readers.statement(request, name)
         return Response(raw, media_type=COSE, headers=_PRIVATE)
 
     async def transparent(self, request: Request) -> Response:

@@ -23,7 +23,7 @@ from protocol.errors import Malformed, Unavailable, VigilError
 
 COSE, CBOR = "application/cose", "application/cbor"
 STATEMENT_TYPES = frozenset({COSE, "application/scitt-statement+cose"})
-COMMITTED_WITHIN_S = 5.0  # a statement that is not in the log by then is answered 303 and goes on
+ANSWER_WITHIN_S = 5.0  # a statement that is not in the log by then is answered 303 and goes on
 BATCH_WITHIN_S = 30.0  # a batch that is not in the log by then is answered 503 and goes on: sent again, it is found
 BATCH_MAX = 256  # statements in one request; more are refused as a whole
 BATCH_SIZE_MAX = 4 * 1024 * 1024  # bytes of one request, likewise
@@ -35,10 +35,13 @@ _COSE = (b"content-type", COSE.encode())
 
 
 class Registration:
-    """The handlers. `operations`: statements that are being registered and whose clients ask later."""
+    """The handlers. `operations`: statements that are being registered and whose clients ask later.
 
-    def __init__(self, source: Source, metrics: Metrics) -> None:
-        self._source, self._metrics = source, metrics
+    answer_within_s: how long a client waits for its receipt, at most; with 0 all of them ask later.
+    """
+
+    def __init__(self, source: Source, metrics: Metrics, *, answer_within_s: float = ANSWER_WITHIN_S) -> None:
+        self._source, self._metrics, self._answer_within_s = source, metrics, answer_within_s
         self._seconds = metrics.request_seconds.labels("register")
         self._batches = 0
         self.operations = Operations(first=time.time_ns() // 1000)
@@ -68,14 +71,14 @@ class Registration:
         except VigilError as error:
             self._metrics.refused(error.code)
             raise
-        patience_s = patience(bodies.field(scope, b"prefer"))
+        patience_s = patience(bodies.field(scope, b"prefer"), self._answer_within_s)
         running = asyncio.ensure_future(self._counted(self._source.intake.register(raw)))
         if patience_s > 0:
             await asyncio.wait((running,), timeout=patience_s)
         if not running.done():
             name = self.operations.add(running)
             headers = [(b"location", f"/entries/{name}".encode()), (b"retry-after", b"%d" % RETRY_AFTER_S)]
-            if patience_s < COMMITTED_WITHIN_S:
+            if patience_s < self._answer_within_s:
                 headers.append((b"preference-applied", b"respond-async"))
             return 303, headers, b""
         found = running.result()
@@ -145,20 +148,20 @@ def statements_of(body: bytes) -> list[bytes]:
     return raws
 
 
-def patience(preference: str) -> float:
+def patience(preference: str, answer_within_s: float = ANSWER_WITHIN_S) -> float:
     """For how many seconds a client wants to wait, by its field `Prefer`: never longer than we do. Source: RFC 7240 §4.
 
     What cannot be read is no preference.
     """
     if not preference:
-        return COMMITTED_WITHIN_S
+        return answer_within_s
     said = {part.strip().lower() for part in preference.replace(";", ",").split(",")}
     if "respond-async" not in said:
-        return COMMITTED_WITHIN_S
+        return answer_within_s
     for word in said:
         name, _, value = word.partition("=")
         if name.strip() == "wait" and value.strip().isascii() and value.strip().isdecimal():
-            return min(float(value.strip()[:9]), COMMITTED_WITHIN_S)
+            return min(float(value.strip()[:9]), answer_within_s)
     return 0.0
 
 

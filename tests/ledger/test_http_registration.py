@@ -287,10 +287,11 @@ def test_a_client_that_does_not_wait_asks_until_there_is_a_receipt(
         receipt.check(answer.content, entry=statement.entry(raw), key=key, thumbprint=key.thumbprint)
 
 
+@pytest.mark.parametrize("within_s", [0.0, 0.02])
 def test_a_statement_that_takes_too_long_goes_on_after_303(
-    tmp_path: Path, web: Web, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: Engine, metrics: Metrics, held: threading.Event, within_s: float
 ) -> None:
-    monkeypatch.setattr(registration, "COMMITTED_WITHIN_S", 0.02)
+    web = Web(http.app(engine, metrics, answer_within_s=within_s))
 
     async def slow(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response]:
         accepted = await client.post("/entries", content=ledgers.admission(tmp_path), headers=COSE)
@@ -300,6 +301,26 @@ def test_a_statement_that_takes_too_long_goes_on_after_303(
     accepted, done = web.together(slow)
     assert (accepted.status_code, done.status_code) == (303, 200)
     assert "preference-applied" not in accepted.headers
+
+
+def test_the_statement_of_a_registration_leads_to_the_transparent_one(
+    tmp_path: Path, web: Web, held: threading.Event
+) -> None:
+    raw = ledgers.admission(tmp_path)
+
+    async def later(client: httpx.AsyncClient) -> list[httpx.Response]:
+        path = (await client.post("/entries", content=raw, headers=LATER)).headers["location"]
+        running = await client.get(f"{path}/statement")
+        held.set()
+        await ended(client, path)
+        done = await client.get(f"{path}/statement")
+        return [running, done, await client.get(done.headers["location"])]
+
+    running, done, transparent = web.together(later)
+    assert (running.status_code, running.headers["retry-after"]) == (302, "1")
+    assert running.headers["location"].endswith("/statement")
+    assert (done.status_code, transparent.status_code) == (303, 200)
+    assert receipt.detach(transparent.content)[0] == raw
 
 
 def test_a_refusal_that_comes_later_is_found_where_the_receipt_would_be(web: Web, metrics: Metrics) -> None:
@@ -372,13 +393,13 @@ def test_no_number_of_an_earlier_run_is_given_again(engine: Engine, metrics: Met
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
-        ("", registration.COMMITTED_WITHIN_S),
-        ("return=minimal", registration.COMMITTED_WITHIN_S),
-        ("wait=1", registration.COMMITTED_WITHIN_S),
+        ("", registration.ANSWER_WITHIN_S),
+        ("return=minimal", registration.ANSWER_WITHIN_S),
+        ("wait=1", registration.ANSWER_WITHIN_S),
         ("respond-async", 0.0),
         ("Respond-Async, wait=2", 2.0),
         ("return=minimal, respond-async; wait=0", 0.0),
-        ("respond-async, wait=100000000000000000000", registration.COMMITTED_WITHIN_S),
+        ("respond-async, wait=100000000000000000000", registration.ANSWER_WITHIN_S),
         ("respond-async, wait=-1", 0.0),
         ("respond-async, wait=\xb2", 0.0),
     ],
