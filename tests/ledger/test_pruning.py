@@ -18,12 +18,12 @@ from protocol.retention import Retention
 from tests.support import ledgers, letters
 
 DAY_MS = 86_400_000
-SIZE = 700
+SIZE = 560
 
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger of 700 entries over 70 days, to copy; an admission is at 2 and another at 300."""
+    """A ledger of 560 entries over 70 days, to copy; an admission is at 2 and another at 300."""
     folder = tmp_path_factory.mktemp("grown")
     clock = ledgers.Clock()
     with letters.checked(folder, clock) as engine:
@@ -59,7 +59,7 @@ def prune(folder: Path, minimum: int) -> None:
         custody.prune(engine, letters.root(folder), minimum=minimum)
 
 
-@given(st.integers(1, 3000), st.integers(0, 600), st.data())
+@given(st.integers(1, 3000), st.integers(0, 530), st.data())
 def test_every_proof_from_the_minimum_on_needs_only_nodes_that_stay(
     minimum: int, more: int, data: st.DataObject
 ) -> None:
@@ -86,11 +86,11 @@ def test_every_proof_from_the_minimum_on_needs_only_nodes_that_stay(
 def test_what_is_below_the_minimum_goes_and_what_stays_has_its_statement_and_its_receipt(folder: Path) -> None:
     with letters.checked(folder) as engine:
         raws = [engine.statement(index) for index in range(engine.size)]
-        custody.prune(engine, letters.root(folder), minimum=600)
-        assert engine.minimum == 600
+        custody.prune(engine, letters.root(folder), minimum=530)
+        assert engine.minimum == 530
         key = ledgers.log_key(folder)
         for index, raw in enumerate(raws):
-            if index >= 600 or index in (0, 1, 2, 300):
+            if index >= 530 or index in (0, 1, 2, 300):
                 assert engine.statement(index) == raw
                 proof = engine.receipt(index)
                 assert (
@@ -107,10 +107,10 @@ def test_what_is_below_the_minimum_goes_and_what_stays_has_its_statement_and_its
 
 
 def test_consistency_is_proved_from_every_size_that_is_not_below_the_minimum(folder: Path) -> None:
-    prune(folder, 600)
+    prune(folder, 530)
     with letters.checked(folder) as engine:
         tree = merkle.Tree(leaves(engine))
-        for size in range(600, engine.size + 1):
+        for size in range(530, engine.size + 1):
             proof = receipt.read_consistency(engine.consistency(size))
             receipt.verify_consistency(proof, root1=tree.root(size), key=ledgers.log_key(folder))
         with pytest.raises(NotFound) as gone:
@@ -119,7 +119,7 @@ def test_consistency_is_proved_from_every_size_that_is_not_below_the_minimum(fol
 
 
 def test_tiles_that_end_at_or_below_the_minimum_are_denied_and_all_others_are_whole(folder: Path) -> None:
-    prune(folder, 600)
+    prune(folder, 530)
     with letters.checked(folder) as engine:
         hashes = leaves(engine)
         for index in (0, 1):
@@ -135,7 +135,7 @@ def test_tiles_that_end_at_or_below_the_minimum_are_denied_and_all_others_are_wh
 
 
 def test_a_pruned_log_grows_and_is_pruned_again(folder: Path) -> None:
-    for minimum in (3, 256, 513, 701):
+    for minimum in (3, 256, 513, 561):
         with letters.checked(folder) as engine:
             custody.prune(engine, letters.root(folder), minimum=minimum)
             for n in range(20):
@@ -143,7 +143,7 @@ def test_a_pruned_log_grows_and_is_pruned_again(folder: Path) -> None:
         assert letters.check(folder).minimum == minimum
     with letters.checked(folder) as engine:
         tree = merkle.Tree(leaves(engine))
-        for index in (0, 1, 2, 300, *range(701, engine.size)):
+        for index in (0, 1, 2, 300, *range(561, engine.size)):
             assert receipt.read(engine.receipt(index)).path == tuple(tree.path(index))
 
 
@@ -152,7 +152,7 @@ def test_pruning_makes_room(folder: Path) -> None:
         before = dict(
             db.execute("SELECT 'body', sum(length(statement)) FROM entry UNION SELECT 'nodes', count(*) FROM node")
         )
-    prune(folder, 700)
+    prune(folder, 560)
     with database(folder) as db:
         after = dict(
             db.execute("SELECT 'body', sum(length(statement)) FROM entry UNION SELECT 'nodes', count(*) FROM node")
@@ -163,7 +163,7 @@ def test_pruning_makes_room(folder: Path) -> None:
 def test_a_statement_that_went_is_not_registered_a_second_time(folder: Path) -> None:
     with letters.checked(folder) as engine:
         raw, size = engine.statement(100), engine.size
-        custody.prune(engine, letters.root(folder), minimum=600)
+        custody.prune(engine, letters.root(folder), minimum=530)
         with pytest.raises(NotFound) as gone:
             engine.register(raw)
         assert gone.value.code == "entry_pruned" and engine.size == size + 1
@@ -192,11 +192,11 @@ def test_days_of_keeping_lead_to_a_minimum(folder: Path) -> None:
 
 def test_what_a_log_keeps_is_said_on_the_log(folder: Path) -> None:
     with letters.checked(folder) as engine:
-        custody.prune(engine, letters.root(folder), minimum=600, keep_days=90)
+        custody.prune(engine, letters.root(folder), minimum=530, keep_days=90)
         found = statement.parse(engine.statement(engine.size - 1))
         document = Retention.decode(found.payload)
         assert found.content_type == retention.RETENTION
-        assert (document.minimum, document.keep_days) == (600, 90)
+        assert (document.minimum, document.keep_days) == (530, 90)
 
 
 def test_an_order_without_a_snapshot_takes_nothing_away(folder: Path) -> None:
@@ -219,12 +219,12 @@ def test_a_pruning_that_stopped_after_its_statement_is_carried_out_at_the_next_s
 ) -> None:
     with monkeypatch.context() as stopped, contextlib.closing(letters.opened(folder)) as engine:
         stopped.setattr(Engine, "finish", lambda _: None)
-        custody.prune(engine, letters.root(folder), minimum=600)
+        custody.prune(engine, letters.root(folder), minimum=530)
         assert engine.statement(100)
     assert letters.check(folder).minimum == 0
     with letters.checked(folder) as engine, pytest.raises(NotFound):
         engine.statement(100)
-    assert letters.check(folder).minimum == 600
+    assert letters.check(folder).minimum == 530
 
 
 def test_a_minimum_within_what_a_redaction_hides_is_refused_and_days_of_keeping_stop_before_it(folder: Path) -> None:
@@ -233,10 +233,10 @@ def test_a_minimum_within_what_a_redaction_hides_is_refused_and_days_of_keeping_
         with pytest.raises(ConfigError) as refused:
             custody.prune(engine, letters.root(folder), minimum=500)
         assert refused.value.code == "minimum_unknown"
-        assert custody.aged(engine, keep_days=1, now_ms=ledgers.NOW_MS + 69 * DAY_MS) == 400
+        assert custody.aged(engine, keep_days=1, now_ms=ledgers.NOW_MS + 57 * DAY_MS) == 400
         custody.prune(engine, letters.root(folder), minimum=400)
     with letters.checked(folder) as engine:
-        custody.prune(engine, letters.root(folder), minimum=701)
+        custody.prune(engine, letters.root(folder), minimum=561)
     assert letters.check(folder).redacted == ()
 
 
@@ -246,19 +246,19 @@ def test_a_minimum_within_what_a_redaction_hides_is_refused_and_days_of_keeping_
         ("UPDATE entry SET digest = zeroblob(32) WHERE place = 99", "node_wrong"),
         ("DELETE FROM entry WHERE place = 99", "entry_missing"),
         ("UPDATE entry SET statement = X'' WHERE place = 300", "entry_missing"),
-        ("UPDATE entry SET statement = X'' WHERE place = 650", "entry_missing"),
+        ("UPDATE entry SET statement = X'' WHERE place = 540", "entry_missing"),
         ("UPDATE entry SET at_ms = 0 WHERE place = 99", "entry_time"),
         ("DELETE FROM node WHERE level = 9 AND place = 0", "node_wrong"),
-        ("DELETE FROM node WHERE level = 0 AND place = 599", "node_wrong"),
+        ("DELETE FROM node WHERE level = 0 AND place = 529", "node_wrong"),
         ("INSERT INTO node VALUES (0, 5, zeroblob(32))", "node_wrong"),
-        ("UPDATE mark SET value = 599 WHERE name = 'minimum'", "snapshot_missing"),
+        ("UPDATE mark SET value = 529 WHERE name = 'minimum'", "snapshot_missing"),
         ("DELETE FROM mark WHERE name = 'minimum'", "node_wrong"),
         ("UPDATE snapshot_state SET value = zeroblob(8) WHERE key = CAST('letters' AS BLOB)", "snapshot_bad"),
         ("DELETE FROM snapshot", "snapshot_missing"),
     ],
 )
 def test_a_change_of_what_pruning_left_is_found(folder: Path, change: str, code: str) -> None:
-    prune(folder, 600)
+    prune(folder, 530)
     with database(folder) as db:
         assert db.execute(change).rowcount > 0
     with pytest.raises(VerificationFailed) as found:
