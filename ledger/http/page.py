@@ -39,7 +39,7 @@ _HOME = Template("""<h1>A log that anyone can check</h1>
 <section aria-labelledby="log"><h2 id="log">The log</h2><dl>
 <div><dt>Name</dt><dd><code>$origin</code></dd></div>
 <div><dt>Entries</dt><dd>$size</dd></div>
-<div><dt>Newest entry</dt><dd>$newest</dd></div>
+<div><dt>Last checkpoint</dt><dd>$newest</dd></div>
 <div><dt>Epoch</dt><dd>$epoch</dd></div>
 <div><dt>Minimum index</dt><dd>$minimum</dd></div></dl></section>
 <section aria-labelledby="recent"><h2 id="recent">Newest entries</h2><ol class="recent" reversed>$recent</ol></section>
@@ -51,7 +51,7 @@ _HOME = Template("""<h1>A log that anyone can check</h1>
 <section aria-labelledby="verify"><h2 id="verify">Check it yourself</h2>
 <p>Get the trust file from the operator by a way that you trust, once. Then nothing else of this page has to be believed:
 a command that checks an entry is on the entry's own page.</p>
-<pre tabindex="0">vigil ledger trust --out trust.json</pre>
+<pre class="command">vigil ledger trust --out trust.json</pre>
 <p>Any software for <a href="https://c2sp.org/tlog-tiles">tlog-tiles</a>, C2SP witnesses or COSE receipts (RFC 9942) checks this
 log too.</p></section>""")
 
@@ -69,7 +69,7 @@ _ENTRY = Template("""<h1>Entry $name</h1>
 <section aria-labelledby="files"><h2 id="files">Files</h2><ul class="files">$files</ul></section>
 <section aria-labelledby="verify"><h2 id="verify">Check it yourself, offline</h2>
 <p>With <code>trust.json</code>, which the operator gave you by a way that you trust, and the statement from whoever made it:</p>
-<pre tabindex="0">$command</pre></section>
+<pre class="command">$command</pre></section>
 <section aria-labelledby="checkpoint"><h2 id="checkpoint">Checkpoint now</h2><pre tabindex="0">$note</pre></section>""")
 
 _TROUBLE = Template("""<h1>$title</h1><p class="state bad"><strong>$status</strong> $detail</p>
@@ -173,7 +173,7 @@ def _whole(title: str, origin: str, now_ms: int, main: str) -> str:
 
 
 def _recent(name: str, at_ms: int, now_ms: int) -> str:
-    return f'<li><a href="/log/entries/{escape(name)}">{escape(name)}</a> {_time(at_ms, now_ms)}</li>'
+    return f'<li><a href="/log/entries/{escape(name)}">{escape(name)}</a> <span>{_time(at_ms, now_ms)}</span></li>'
 
 
 def _witnesses(seen: Seen, now_ms: int) -> str:
