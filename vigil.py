@@ -120,12 +120,17 @@ def _read(path: Path, what: str) -> bytes:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--trust", required=True, type=click.Path(path_type=Path), help="The keys and policy you trust.")
 def verify(file: Path, trust: Path) -> Answer:
-    """Check an evidence bundle offline: from the device's signature to the ledger's checkpoint."""
-    from protocol import evidence
+    """Check evidence offline: a message's, from the device's signature to the checkpoint, or that of a log against itself."""
+    from protocol import conflict, evidence
 
-    bundle = _read(file, "evidence")
+    data = _read(file, "evidence")
     keys = evidence.Trust.from_json(_read(trust, "trust file"))
-    found = evidence.describe(evidence.verify(bundle, keys))
+    against = conflict.is_one(data)
+    found = (
+        conflict.describe(conflict.verify(data, keys.policy))
+        if against
+        else evidence.describe(evidence.verify(data, keys))
+    )
     lines = [f"  {name:<14} {value}" for name, value in found.items()]
     return Answer(data={"verified": True, **found}, text="\n".join(["verified", *lines]))
 

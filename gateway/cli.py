@@ -1,4 +1,4 @@
-"""`vigil gateway`: run, key, pair, devices, alerts, erase, evidence, check-config."""
+"""`vigil gateway`: run, key, pair, devices, alerts, erase, evidence, ledger-evidence, check-config."""
 
 import asyncio
 import datetime
@@ -20,10 +20,10 @@ from gateway import commands, evidence, keyring, pairing, preflight, service
 from gateway.alerts.book import Alert
 from gateway.settings import EVERYWHERE, Settings
 from gateway.store import alerts as alert_rows
-from gateway.store import devices, keys, messages, schema
+from gateway.store import contradictions, devices, keys, messages, schema
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, Writer
 from ledger.client import Client
-from protocol import config, topics
+from protocol import config, conflict, topics
 from protocol import pairing as wire_pairing
 from protocol.answer import Answer, Host
 from protocol.errors import ConfigError, Malformed, NotFound, Unavailable
@@ -237,6 +237,19 @@ def ack(host: Host, state: Path | None, file: Path | None, alert: str, by: str) 
 
 @alerts.command()
 @_common
+@click.argument("alert")
+@click.option("--by", default="command line", help="Who saw to it.")
+@click.pass_obj
+def resolve(host: Host, state: Path | None, file: Path | None, alert: str, by: str) -> Answer:
+    """Close an alarm: what raised it has been seen to. One that still holds is raised again."""
+    settings = _settings(host, file, state=state)
+    with _record(settings):
+        commands.ask(settings.state, "resolve", alert, by=by, now_ms=_now_ms())
+    return Answer(data={"alert": alert, "resolved": True}, text="resolved")
+
+
+@alerts.command()
+@_common
 @click.pass_obj
 def test(host: Host, state: Path | None, file: Path | None) -> Answer:
     """Send a test notification through every channel."""
@@ -305,12 +318,27 @@ def export_evidence(
             lk = known.lk
         with Client(settings.ledger_url) as client:
             bundle, verdict = evidence.export(conn, client, keys_of_log, device=device, position=position, lk=lk)
-    try:
-        out.write_bytes(bundle)
-    except OSError as error:
-        raise Unavailable("file_unwritable", f"cannot write {out}: {error.strerror}") from error
+    _write(out, bundle)
     text = f"{out}: {len(bundle)} bytes; check it with: vigil verify {out} --trust {settings.trust}"
     return Answer(data={"evidence": str(out), "bytes": len(bundle), **describe(verdict)}, text=text)
+
+
+@cli.command()
+@_common
+@click.option("--alert", help="The id of the alarm that it raised; else the newest.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to write the file.")
+@click.pass_obj
+def ledger_evidence(host: Host, state: Path | None, file: Path | None, alert: str | None, out: Path) -> Answer:
+    """Write what the ledger signed that contradicts what it had signed before."""
+    settings = _settings(host, file, state=state)
+    with _record(settings) as conn:
+        raised = None if alert is None else _alert(conn, alert).onset_ms
+        found = contradictions.newest(conn, seen_ms=raised)
+    _write(out, found.file)
+    data = {"evidence": str(out), "bytes": len(found.file), "log": found.origin, "kind": found.kind}
+    data |= {"seen": _iso(found.seen_ms)}
+    text = f"{out}: {conflict.SAYS[found.kind]}; check it with: vigil verify {out} --trust FILE"
+    return Answer(data=data, text=text)
 
 
 @cli.command(name="check-config")
@@ -324,13 +352,25 @@ def check_config(host: Host, state: Path | None, file: Path | None) -> Answer:
     return Answer(data=found, text="\n".join(f"{name} = {value!r}" for name, value in found.items()))
 
 
-def _raised_by(conn: sqlite3.Connection, alert: str) -> tuple[str, tuple[int, int, int]]:
-    found = alert_rows.find(conn, alert)
+def _alert(conn: sqlite3.Connection, name: str) -> Alert:
+    found = alert_rows.find(conn, name)
     if found is None:
-        raise NotFound("alert_unknown", f"there is no alert {alert}; see `vigil gateway alerts list`")
+        raise NotFound("alert_unknown", f"there is no alert {name}; see `vigil gateway alerts list`")
+    return found
+
+
+def _raised_by(conn: sqlite3.Connection, name: str) -> tuple[str, tuple[int, int, int]]:
+    found = _alert(conn, name)
     if found.source is None:
-        raise NotFound("alert_without_message", "this alarm was raised by silence: there is no message to prove")
+        raise NotFound("alert_without_message", "no message raised this alarm: there is none to prove")
     return found.device, found.source
+
+
+def _write(out: Path, data: bytes) -> None:
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise Unavailable("file_unwritable", f"cannot write {out}: {error.strerror}") from error
 
 
 def _message(row: Alert) -> str | None:

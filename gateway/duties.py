@@ -13,14 +13,17 @@ from gateway import commands
 from gateway.admission import Member
 from gateway.alerts.sender import Channel, Sender
 from gateway.alerts.webhook import Webhook
-from gateway.detect.finding import finding
-from gateway.store import alerts, anchors, devices, keys, schema, values
+from gateway.detect.finding import Phase, finding
+from gateway.lookout import Lookout
+from gateway.store import alerts, anchors, contradictions, devices, keys, schema, values
 from gateway.store.writer import KEYS_FILE, RECORD_FILE, VALUES_FILE
 from gateway.submit import Submitter
 from ledger.client import AsyncClient
-from protocol import command, topics
+from protocol import command, conflict, topics
+from protocol.conflict import Conflict
 from protocol.content import State
 from protocol.errors import Unavailable, VigilError
+from protocol.policy import Policy
 
 if TYPE_CHECKING:
     from gateway.service import Gateway
@@ -33,6 +36,7 @@ HOUR_MS = 3_600_000
 ERASE_GOOD_FOR_MS = 60_000  # a command that is older is made again
 LEDGER_BEHIND_MS = 600_000  # older waiting statements raise a technical alarm
 GATEWAY = "gateway"  # the "device" of alarms about the gateway itself
+FORKED, ROLLED_BACK = "ledger_forked", "ledger_rolled_back"  # alarms that stay until a person resolves them
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,7 @@ class Duties:
         own = [alert for alert in gateway.ward.book.open() if alert.device == GATEWAY and alert.cleared_ms is None]
         self._trouble_ms = {alert.kind: alert.onset_ms for alert in own}  # raised before a restart: not raised again
         self._channels_failing: set[str] = set()
+        self._lookout: Lookout | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,10 +70,7 @@ class Duties:
         async with contextlib.AsyncExitStack() as stack:
             if gateway.settings.ledger_url and gateway.trust is not None:
                 client = await stack.enter_async_context(AsyncClient(gateway.settings.ledger_url))
-                submitter = Submitter(
-                    writer=gateway.writer, client=client, trust=gateway.trust, now_ms=self._now_ms, rng=random.Random()
-                )
-                jobs.append(("submit", submitter.run))
+                jobs.append(("submit", self._submitter(client, gateway.trust.policy).run))
             channels = gateway.meanwhile.channels = self._channels(stack)
             sender = Sender(
                 writer=gateway.writer,
@@ -87,6 +89,21 @@ class Duties:
                     for task in tasks:
                         task.cancel()
                     gateway.meanwhile.stop()
+
+    def _submitter(self, client: AsyncClient, policy: Policy) -> Submitter:
+        gateway = self._gateway
+        self._lookout = Lookout(
+            writer=gateway.writer, client=client, policy=policy, now_ms=self._now_ms, report=self.contradicted
+        )
+        return Submitter(
+            writer=gateway.writer,
+            client=client,
+            lookout=self._lookout,
+            policy=policy,
+            now_ms=self._now_ms,
+            rng=random.Random(),
+            failed=gateway.metrics.log_failed,
+        )
 
     def _channels(self, stack: contextlib.AsyncExitStack) -> Mapping[str, Channel]:
         settings = self._gateway.settings
@@ -252,7 +269,20 @@ class Duties:
             self._trouble_ms[kind] = now_ms
         else:
             self._trouble_ms.pop(kind, None)
-        found = finding(kind, "raised" if present else "cleared", onset_ms=known or now_ms, at_ms=now_ms, detail={})
+        self._consider(kind, "raised" if present else "cleared", onset_ms=known or now_ms)
+
+    async def contradicted(self, found: Conflict, kind: conflict.Kind, origin: str) -> None:
+        """A log contradicts itself: keep the evidence, and raise the alarm of it unless it stands. Raises Unavailable."""
+        alarm = FORKED if kind in conflict.PROOFS else ROLLED_BACK
+        if any(alert.kind == alarm for alert in self._gateway.ward.book.open()):
+            return
+        await self._gateway.writer.run(lambda conn: contradictions.keep(conn, found, kind=kind, origin=origin))
+        # Stop here: the evidence is kept and nobody is told. The ledger is asked again after the restart, and says the same.
+        self._consider(alarm, "raised", onset_ms=found.later.at_ms)
+
+    def _consider(self, kind: str, phase: Phase, *, onset_ms: int) -> None:
+        now_ms = self._now_ms()
+        found = finding(kind, phase, onset_ms=onset_ms, at_ms=now_ms, detail={})
         changes = self._gateway.ward.book.consider(GATEWAY, found, now_ms=now_ms, simulated=False)
         if changes:
             self._gateway.intake.batch.changes.append(changes)
@@ -286,6 +316,9 @@ class Duties:
         count, oldest = self._backlog
         metrics.anchors_pending.set(count)
         metrics.anchor_age_seconds.set(0 if oldest is None else (now_ms - oldest) / 1000)
+        metrics.log_contradicted.set(sum(alert.kind in (FORKED, ROLLED_BACK) for alert in found))
+        held_ms = now_ms if self._lookout is None else self._lookout.held_ms or self._begun_ms
+        metrics.log_held_age_seconds.set((now_ms - held_ms) / 1000)
         metrics.outbox_pending.set(alerts.pending(gateway.record))
         metrics.page_clients.set(gateway.hub.subscribers)
         metrics.waves_dropped(gateway.hub.waves_dropped)

@@ -6,7 +6,7 @@ import sqlite3
 from gateway.anchor import entry_of, tree_of
 from gateway.store import anchors, devices
 from ledger.client import Client
-from protocol import keys, merkle, message, statement, topics
+from protocol import growth, keys, message, statement, topics
 from protocol.errors import NotFound, Unavailable
 from protocol.evidence import Bundle, Proof, Trust, Verdict, verify
 from protocol.notes import Checkpoint
@@ -68,12 +68,10 @@ def export(
 def _grown(conn: sqlite3.Connection, client: Client, checkpoint: Checkpoint) -> None:
     """Raises Unavailable: checkpoint_old; VerificationFailed: consistency_bad, unless the log holds what it held before."""
     kept = anchors.head(conn, checkpoint.origin)
-    if kept is None:
-        return
-    if kept.size > checkpoint.size:
-        raise Unavailable("checkpoint_old", "the ledger's checkpoint is older than one that we have seen; try again")
-    path = [] if kept.size == checkpoint.size else client.consistency(kept.size, checkpoint.size)
-    merkle.verify_consistency(size1=kept.size, size2=checkpoint.size, root1=kept.root, root2=checkpoint.root, path=path)
+    if kept is not None:
+        span = growth.span(kept.checkpoint.size, checkpoint)
+        path = client.consistency(*span) if span else []
+        growth.verify(kept.checkpoint.size, kept.checkpoint.root, checkpoint, path)
 
 
 def position_from(text: str) -> tuple[str, tuple[int, int, int]]:

@@ -27,6 +27,18 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 
 OTHER = "other"  # the label of whatever is not in its closed set
 CHANNELS = ("first", "second")  # of the outbox: the steps of the escalation
+LOG_FAILURES = (
+    "checkpoint_old",
+    "consistency_bad",
+    "gateway_not_admitted",
+    "ledger_answer",
+    "ledger_busy",
+    "ledger_unreachable",
+    "log_contradicts",
+    "log_unsigned",
+    "quorum_missed",
+    "store_failing",
+)  # codes of tries with the ledger that are counted each by itself
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 Health = Callable[[], tuple[bool, Mapping[str, object]]]
 
@@ -108,6 +120,16 @@ class Metrics:
         self.anchor_age_seconds = self._gauge(
             "anchor_age_seconds", "Age of the oldest statement that waits; 0 when none"
         )
+        self.log_failures = self._counter("log_failures", "Tries with the ledger that failed", ("code",))
+        for code in (*LOG_FAILURES, OTHER):
+            self.log_failures.labels(code)
+        self.log_contradicted = self._gauge(
+            "log_contradicted", "Open alarms that the ledger contradicts what it had signed before"
+        )
+        self.log_held_age_seconds = self._gauge(
+            "log_held_age_seconds",
+            "Since the ledger was last seen to hold all that it held, under a checkpoint with its quorum; 0 without a ledger",
+        )
         self.devices = self._gauge("devices", "Enrolled devices", ("state",))
         self.page_clients = self._gauge("page_clients", "Open caregivers' pages")
         self.page_dropped_waves = self._counter("page_dropped_waves", "Stretches of curves that slow pages lost")
@@ -115,6 +137,10 @@ class Metrics:
     def raised(self, kind: str) -> None:
         """Count an alert of a kind."""
         self.alerts.labels(kind if kind in KINDS else OTHER).inc()
+
+    def log_failed(self, code: str) -> None:
+        """Count a try with the ledger that failed."""
+        self.log_failures.labels(code if code in LOG_FAILURES else OTHER).inc()
 
     def waves_dropped(self, total: int) -> None:
         """Take over how many stretches of curves slow pages have lost since the start."""

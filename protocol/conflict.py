@@ -163,6 +163,25 @@ def verify(data: bytes, policy: Policy) -> Verdict:
     )
 
 
+def describe(verdict: Verdict) -> dict[str, object]:
+    """A verdict for people and programs."""
+    order = (
+        "" if verdict.proof else "; that the earlier one came first is the word of who kept this, and of its witnesses"
+    )
+    found: dict[str, object] = {
+        "conflict": verdict.kind,
+        "proof": verdict.proof,
+        "says": SAYS[verdict.kind] + order,
+        "log": verdict.earlier.origin,
+    }
+    sides = (("earlier", verdict.earlier, verdict.earlier_cosigned), ("later", verdict.later, verdict.later_cosigned))
+    for name, checkpoint, cosigned in sides:
+        found[name] = {"size": checkpoint.size, "root": checkpoint.root.hex(), "cosigned": dict(cosigned)}
+    if verdict.index is not None:
+        found["index"] = verdict.index
+    return found
+
+
 def _index(taken: Taken, earlier: Checkpoint, policy: Policy) -> int:
     """The place that was taken. Raises VerificationFailed: conflict_place, when the earlier tree did not have it yet."""
     placed = growth.placed(policy, taken.receipt, digest=statement.entry(taken.statement))

@@ -18,12 +18,14 @@ _ENTRY = re.compile(r"(?P<epoch>[1-9][0-9]{0,9})\.(?P<index>0|[1-9][0-9]{0,18})"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A statement that a log has, by its receipt. digest: SHA-256 of the statement; origin: of the log; size, root: of the tree
-    that the receipt leads to. The log signed `root` and `entry_id`, the size is what leads there."""
+    """A statement that a log has, by its receipt. digest: SHA-256 of the statement; origin: of the log; epoch, index: what
+    entry_id says; size, root: of the tree that the receipt leads to. The log signed `root` and `entry_id`, the size is what
+    leads there."""
 
     digest: bytes
     entry_id: str
     origin: str
+    epoch: int
     index: int
     size: int
     root: bytes
@@ -46,7 +48,14 @@ def placed(policy: Policy, raw: bytes, *, digest: bytes, entry_id: str | None = 
         raise VerificationFailed("entry_other", "the ledger named another entry than its receipt")
     root = receipt.verify(said, entry=digest, key=key)
     return Placed(
-        digest=digest, entry_id=said.sub, origin=origin, index=said.index, size=said.size, root=root, receipt=raw
+        digest=digest,
+        entry_id=said.sub,
+        origin=origin,
+        epoch=int(found["epoch"]),
+        index=said.index,
+        size=said.size,
+        root=root,
+        receipt=raw,
     )
 
 

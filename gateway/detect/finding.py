@@ -37,6 +37,8 @@ KINDS: Mapping[str, Kind] = {
     "poor_signal": Kind("medium", True, False, "The signal is too poor to watch"),
     "channel_failed": Kind("medium", True, True, "A notification could not be delivered"),
     "ledger_behind": Kind("low", True, False, "Batches wait for the ledger"),
+    "ledger_forked": Kind("medium", True, True, "The ledger shows another past than before"),
+    "ledger_rolled_back": Kind("medium", True, True, "The ledger has lost what it held"),
     "storage_failing": Kind("high", True, False, "Storage fails: nothing new can be kept"),
 }
 

@@ -1,11 +1,13 @@
 """Rows of batches, and of statements on their way to the ledger."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.anchor import Made, Stored, make
 from protocol import statement, topics
 from protocol.errors import NotFound
+from protocol.growth import Placed
 from protocol.keys import SigningKey
 from protocol.notes import Checkpoint
 
@@ -20,6 +22,15 @@ class Submission:
     kind: str
     statement: bytes
     made_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A checkpoint of a log. note: as it was signed; at_ms: when it was seen, Unix ms."""
+
+    checkpoint: Checkpoint
+    note: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +99,10 @@ def keep(conn: sqlite3.Connection, batch: Batch, *, now_ms: int) -> None:
 
 
 def queue(conn: sqlite3.Connection, kind: str, raw: bytes, *, now_ms: int) -> None:
-    """Queue a statement for the ledger; the same again changes nothing."""
+    """Queue a statement for the ledger; the same again changes nothing. An admission may have been registered by others."""
     conn.execute(
-        "INSERT OR IGNORE INTO submission (digest, rank, kind, statement, made_ms) VALUES (?, ?, ?, ?, ?)",
-        (statement.entry(raw), RANKS[kind], kind, raw, now_ms),
+        "INSERT OR IGNORE INTO submission (digest, rank, kind, statement, made_ms, older) VALUES (?, ?, ?, ?, ?, ?)",
+        (statement.entry(raw), RANKS[kind], kind, raw, now_ms, kind == "admission"),
     )
 
 
@@ -110,13 +121,11 @@ def backlog(conn: sqlite3.Connection) -> tuple[int, int | None]:
     return int(count), oldest
 
 
-def registered(
-    conn: sqlite3.Connection, digest: bytes, *, entry_id: str, index: int, size: int, receipt: bytes, now_ms: int
-) -> None:
-    """The ledger holds the statement. size: of its tree by the receipt."""
+def registered(conn: sqlite3.Connection, placed: Placed, *, now_ms: int) -> None:
+    """The ledger holds the statement."""
     conn.execute(
         "UPDATE submission SET entry_id = ?, idx = ?, size = ?, receipt = ?, done_ms = ? WHERE digest = ?",
-        (entry_id, index, size, receipt, now_ms, digest),
+        (placed.entry_id, placed.index, placed.size, placed.receipt, now_ms, placed.digest),
     )
 
 
@@ -136,18 +145,34 @@ def reopen(conn: sqlite3.Connection) -> None:
     conn.execute("UPDATE submission SET refused = NULL, done_ms = NULL WHERE refused IS NOT NULL")
 
 
-def head(conn: sqlite3.Connection, origin: str) -> Checkpoint | None:
+def reopen_admission(conn: sqlite3.Connection) -> None:
+    """Let the admissions that the ledger held wait again: it says that it does not know this gateway, so it has lost them."""
+    conn.execute("UPDATE submission SET done_ms = NULL, refused = NULL WHERE kind = 'admission' AND idx IS NOT NULL")
+
+
+def head(conn: sqlite3.Connection, origin: str) -> Head | None:
     """The newest checkpoint of a log that was verified, None before the first."""
-    row = conn.execute("SELECT size, root FROM head WHERE origin = ?", (origin,)).fetchone()
-    return None if row is None else Checkpoint(origin=origin, size=row[0], root=bytes(row[1]))
+    row = conn.execute("SELECT size, root, note, at_ms FROM head WHERE origin = ?", (origin,)).fetchone()
+    if row is None:
+        return None
+    return Head(checkpoint=Checkpoint(origin=origin, size=row[0], root=bytes(row[1])), note=row[2], at_ms=row[3])
 
 
-def keep_head(conn: sqlite3.Connection, checkpoint: Checkpoint, note: str) -> None:
-    """Keep a verified checkpoint in the place of the older one; note: as it was signed."""
+def keep_head(conn: sqlite3.Connection, head: Head) -> None:
+    """Keep a verified checkpoint in the place of that of a smaller tree. What waits by now may be in the tree."""
     conn.execute(
-        "INSERT OR REPLACE INTO head (origin, size, root, note) VALUES (?, ?, ?, ?)",
-        (checkpoint.origin, checkpoint.size, checkpoint.root, note),
+        "INSERT INTO head (origin, size, root, note, at_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT (origin) DO UPDATE"
+        " SET size = excluded.size, root = excluded.root, note = excluded.note, at_ms = excluded.at_ms"
+        " WHERE excluded.size > size",
+        (head.checkpoint.origin, head.checkpoint.size, head.checkpoint.root, head.note, head.at_ms),
     )
+    conn.execute("UPDATE submission SET older = 1 WHERE done_ms IS NULL AND older = 0")
+
+
+def younger(conn: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:
+    """Which of these statements were made after the newest checkpoint was kept, so that no log can have had them by then."""
+    rows = (conn.execute("SELECT older FROM submission WHERE digest = ?", (each,)).fetchone() for each in digests)
+    return {digest for digest, row in zip(digests, rows, strict=True) if row is not None and not row[0]}
 
 
 def logged(conn: sqlite3.Connection, digest: bytes) -> tuple[bytes, int]:

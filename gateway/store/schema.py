@@ -104,6 +104,19 @@ def requests(db: sqlite_utils.Database) -> None:
     db.conn.execute("CREATE INDEX asked_open ON asked(id) WHERE done_ms IS NULL")
 
 
+@RECORD()
+def contradictions(db: sqlite_utils.Database) -> None:
+    """When the newest checkpoint of a log was kept, which statements were made since, and what contradicts it, as files that
+    anybody can check. A statement that waited before this was known may be in the log already."""
+    db.conn.execute("ALTER TABLE head ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0")
+    db.conn.execute("UPDATE head SET at_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000")
+    db.conn.execute("ALTER TABLE submission ADD COLUMN older INTEGER NOT NULL DEFAULT 1")
+    db.conn.execute(
+        "CREATE TABLE contradiction (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, origin TEXT NOT NULL,"
+        " seen_ms INTEGER NOT NULL, file BLOB NOT NULL)"
+    )
+
+
 @VALUES()
 def values(db: sqlite_utils.Database) -> None:
     """Stretches of decoded readings, sealed under the enrolment's store key."""

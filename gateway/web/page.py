@@ -79,6 +79,8 @@ TODO = {  # by kind: what whoever sees the alarm does first
     "channel_failed": "Do not count on being called: keep this page in sight, and tell who runs the gateway.",
     "storage_failing": "Keep this page in sight, and tell who runs the gateway at once.",
     "ledger_behind": "Nobody is in danger by it. Tell who runs the gateway.",
+    "ledger_forked": "Nobody is in danger by it. Tell who runs the gateway today: they save the evidence of it first.",
+    "ledger_rolled_back": "Nobody is in danger by it. Tell who runs the gateway today: was the ledger restored from a backup?",
 }
 
 _PAGE = Template("""<!doctype html>

@@ -1,6 +1,7 @@
 """The ledger's client for asyncio."""
 
 import asyncio
+import copy
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -29,7 +30,7 @@ class AsyncClient:
         auth: httpx.Auth | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._timeout_s, self._pause = timeout_s, pause
+        self._timeout_s, self._pause, self._under = timeout_s, pause, ""
         self._http = httpx.AsyncClient(
             base_url=base(base_url), timeout=timeout_s, follow_redirects=False, transport=transport, auth=auth
         )
@@ -61,6 +62,12 @@ class AsyncClient:
     async def transparent(self, entry_id: str) -> bytes:
         """The statement of an entry with its receipt for the newest tree attached. Raises as `statement`."""
         return await self._run(exchanges.transparent(entry_id))
+
+    def of_epoch(self, epoch: int) -> Self:
+        """The same client for one epoch of the ledger, also one that has ended: its checkpoint, nodes, proofs and entries."""
+        found = copy.copy(self)
+        found._under = f"/epochs/{epoch:d}"
+        return found
 
     async def checkpoint(self) -> str:
         """The newest checkpoint, a signed note that the caller verifies."""
@@ -115,7 +122,7 @@ class AsyncClient:
         if request.after_s:
             await self._pause(request.after_s)
         body = Body(ends_s=time.monotonic() + self._timeout_s, size_max=request.answer_max)
-        asked = (request.method, request.path)
+        asked = (request.method, self._under + request.path)
         try:
             async with (
                 asyncio.timeout(self._timeout_s),

@@ -82,7 +82,8 @@ def test_every_command_has_json_help_and_a_sentence() -> None:
     vigil.Programs().get_command(click.Context(vigil.cli), "gateway")  # gives each its --json
     found = dict(leaves())
     assert {" ".join(words) for words in found} == {
-        "run", "key", "pair", "devices", "alerts list", "alerts ack", "alerts test", "erase", "evidence", "check-config",
+        "run", "key", "pair", "devices", "alerts list", "alerts ack", "alerts resolve", "alerts test", "erase", "evidence",
+        "ledger-evidence", "check-config",
     }  # fmt: skip
     for words, command in found.items():
         assert command.help and {"--json", "--state", "--config"} <= {

@@ -15,6 +15,7 @@ from gateway.store import anchors
 from gateway.ward import Ward
 from protocol import documents, topics
 from protocol.errors import NotFound, Unavailable, VigilError
+from tests.support import ledgers
 from tests.support.gatehouse import House, broken, enrol, open_house, until
 from tests.support.receiver import Answer, receiving
 from tests.support.sealed import Sender, alarm
@@ -81,7 +82,7 @@ def test_a_ledger_that_is_behind_is_one_alarm_over_restarts_and_over_when_it_ans
 
     def answer(conn: sqlite3.Connection) -> None:
         for each in anchors.waiting(conn, most=100):
-            anchors.registered(conn, each.digest, entry_id="1.1", index=1, size=2, receipt=b"", now_ms=clock())
+            anchors.registered(conn, ledgers.placed(each.digest), now_ms=clock())
 
     asyncio.run(life(0, []))
     asyncio.run(life(LEDGER_BEHIND_MS, []))

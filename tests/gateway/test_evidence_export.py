@@ -92,15 +92,8 @@ def logged(conn: sqlite3.Connection, engine: Engine, folder: Path) -> None:
     anchors.queue(conn, "admission", ledgers.admission(folder, chain.GATEWAY), now_ms=chain.NOW_MS)
     for waiting in anchors.waiting(conn, most=100):
         found = engine.register(waiting.statement)
-        anchors.registered(
-            conn,
-            waiting.digest,
-            entry_id=found.entry_id,
-            index=found.index,
-            size=found.size,
-            receipt=found.receipt,
-            now_ms=chain.NOW_MS,
-        )
+        placed = ledgers.placed(waiting.digest, found.index, found.size, receipt=found.receipt)
+        anchors.registered(conn, placed, now_ms=chain.NOW_MS)
 
 
 def exported(
@@ -122,12 +115,14 @@ def exported(
 def test_a_message_in_a_logged_batch_is_proved_open_or_closed(
     conn: sqlite3.Connection, engine: Engine, trust: Trust, tmp_path: Path
 ) -> None:
+    founded = engine.size
     anchored(conn)
     logged(conn, engine, tmp_path / "ledger")
     opened, closed = exported(conn, engine, trust), exported(conn, engine, trust, lk=None)
     assert opened.cek == keys.content_key(chain.LK, *PLACE) and closed == dataclasses.replace(opened, cek=None)
     assert opened.message == chain.sealed(2)
-    assert [opened.registry.index, opened.enrolment.index, opened.anchor.index] == [1, 2, 3]
+    places = [opened.registry.index, opened.enrolment.index, opened.anchor.index]
+    assert places == list(range(founded, founded + 3))
 
 
 def test_every_message_of_every_batch_is_proved_as_the_log_grows(
@@ -138,7 +133,7 @@ def test_every_message_of_every_batch_is_proved_as_the_log_grows(
     anchored(conn)
     anchored(conn)
     logged(conn, engine, tmp_path / "ledger")
-    sizes = set()
+    before, sizes = engine.size, set()
     for seq in range(MESSAGES + 3):
         engine.register(ledgers.anchor(100 + seq, chain.GATEWAY))
         _, verdict = evidence.export(
@@ -152,7 +147,7 @@ def test_every_message_of_every_batch_is_proved_as_the_log_grows(
         assert (verdict.batch.n, verdict.batch.size) == ((0, MESSAGES) if seq < MESSAGES else (1, 3))
         assert verdict.opened == chain.readings()
         sizes.add(verdict.checkpoint.size)
-    assert sizes == set(range(7, 7 + MESSAGES + 3))
+    assert sizes == set(range(before + 1, before + 1 + MESSAGES + 3))
 
 
 def test_what_is_not_there_yet_is_named(conn: sqlite3.Connection, engine: Engine, trust: Trust, tmp_path: Path) -> None:
@@ -229,12 +224,13 @@ def test_what_came_under_an_older_enrolment_is_proved_by_that_one_and_not_disclo
 def test_a_gateway_that_is_admitted_again_proves_what_it_anchored_before(
     conn: sqlite3.Connection, engine: Engine, trust: Trust, tmp_path: Path
 ) -> None:
+    founded = engine.size
     anchored(conn)
     logged(conn, engine, tmp_path / "ledger")
     again = ledgers.admission(tmp_path / "ledger", chain.GATEWAY, name="clinic of another name")
     anchors.queue(conn, "admission", again, now_ms=chain.NOW_MS)
     logged(conn, engine, tmp_path / "ledger")
-    assert exported(conn, engine, trust).registry.index == 1  # not the newest, which the anchor is older than
+    assert exported(conn, engine, trust).registry.index == founded  # not the newest, which the anchor is older than
 
 
 def test_a_log_that_lost_or_changed_what_it_held_proves_nothing(
@@ -243,12 +239,14 @@ def test_a_log_that_lost_or_changed_what_it_held_proves_nothing(
     anchored(conn)
     logged(conn, engine, tmp_path / "ledger")
     checkpoint, _ = trust.policy.check(engine.checkpoint())
-    anchors.keep_head(conn, checkpoint, "")
+    head = anchors.Head(checkpoint=checkpoint, note="", at_ms=chain.NOW_MS)
+    anchors.keep_head(conn, head)
     assert exported(conn, engine, trust)
-    anchors.keep_head(conn, dataclasses.replace(checkpoint, root=bytes(32)), "")
+    conn.execute("UPDATE head SET root = ?", (bytes(32),))
     with pytest.raises(VerificationFailed, match="consistency_bad"):
         exported(conn, engine, trust)
-    anchors.keep_head(conn, dataclasses.replace(checkpoint, size=checkpoint.size + 1), "")
+    larger = dataclasses.replace(checkpoint, size=checkpoint.size + 1)
+    anchors.keep_head(conn, dataclasses.replace(head, checkpoint=larger))
     with pytest.raises(Unavailable, match="checkpoint_old"):
         exported(conn, engine, trust)
 

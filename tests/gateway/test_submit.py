@@ -15,16 +15,18 @@ import httpx
 import pytest
 
 from gateway import submit
+from gateway.lookout import Contradicted, Lookout
 from gateway.store import anchors
 from gateway.store.writer import Writer
 from gateway.submit import BACKOFF_MAX_S, BACKOFF_MIN_S, Submitter
-from ledger.client import PROBLEM_TYPE, AsyncClient, LedgerBusy
+from ledger.client import PROBLEM_KEY, PROBLEM_TYPE, AsyncClient, LedgerBusy
 from ledger.contracts import CODES
 from ledger.http import app as http
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, evidence, notes, receipt, statement
-from protocol.errors import ProtocolError, Unavailable, VigilError
+from protocol.conflict import Conflict
+from protocol.errors import BadSignature, ProtocolError, Unavailable, VigilError
 from protocol.keys import SigningKey
 from tests.support import ledgers
 from tests.support.gatehouse import open_house, rows, until
@@ -54,8 +56,8 @@ class Wire(httpx.AsyncBaseTransport):
         return httpx.Response(found.status_code, headers=found.headers, stream=httpx.ByteStream(found.content))
 
     def posts(self) -> int:
-        """How many statements were sent."""
-        return self.asked.count(("POST", "/entries"))
+        """How many requests to register something there were."""
+        return sum(method == "POST" for method, _ in self.asked)
 
 
 @dataclass(slots=True)
@@ -67,6 +69,8 @@ class Post:
     engine: Engine
     wire: Wire
     clock: ledgers.Clock
+    founded: int
+    reports: list[tuple[str, Conflict]] = field(default_factory=list)
 
     def put(self, kind: str, raw: bytes, *, at_ms: int = NOW_MS) -> bytes:
         """Queue a statement; its digest."""
@@ -82,8 +86,9 @@ class Post:
         return rows(self.folder / "gateway" / "gateway.db", sql, *values)
 
     def states(self) -> list[tuple[object, ...]]:
-        """(kind, index, refused) of each statement in the order of the queue."""
-        return self.read("SELECT kind, idx, refused FROM submission ORDER BY rank, made_ms, rowid")
+        """(kind, place after what the log began with, refused) of each statement in the order of the queue."""
+        sql = "SELECT kind, idx - ?, refused FROM submission ORDER BY rank, made_ms, rowid"
+        return self.read(sql, self.founded)
 
     def waiting(self) -> int:
         """How many wait."""
@@ -95,7 +100,21 @@ class Post:
         value = (engine or self.engine).trust()
         trust = evidence.Trust.from_json(json.dumps(value).encode())
         async with AsyncClient("http://ledger.example", transport=self.wire) as client:
-            yield Submitter(writer=self.writer, client=client, trust=trust, now_ms=self.clock, rng=random.Random(1))
+            lookout = Lookout(
+                writer=self.writer, client=client, policy=trust.policy, now_ms=self.clock, report=self._reported
+            )
+            yield Submitter(
+                writer=self.writer,
+                client=client,
+                lookout=lookout,
+                policy=trust.policy,
+                now_ms=self.clock,
+                rng=random.Random(1),
+            )
+
+    async def _reported(self, found: Conflict, kind: str, origin: str) -> None:
+        assert origin == ledgers.ORIGIN
+        self.reports.append((kind, found))
 
     def turn(self) -> int:
         """One turn."""
@@ -123,7 +142,7 @@ def post(tmp_path: Path) -> Iterator[Post]:
     """A gateway that is not admitted yet, and a fresh ledger; whatever the test does, the ledger is whole in the end."""
     clock, writer = ledgers.Clock(), Writer(tmp_path / "gateway")
     with ledgers.checked(tmp_path / "ledger", clock) as engine:
-        yield Post(tmp_path, writer, engine, Wire(engine), clock)
+        yield Post(tmp_path, writer, engine, Wire(engine), clock, engine.size)
     writer.close()
 
 
@@ -144,7 +163,7 @@ def test_statements_go_in_order_and_each_has_a_receipt_that_holds(post: Post) ->
         post.put(kind, raw)
     admission = post.admit()
     assert post.turn() == 3
-    assert post.states() == [("admission", 1, None), ("enrolment", 2, None), ("anchor", 3, None)]
+    assert post.states() == [("admission", 0, None), ("enrolment", 1, None), ("anchor", 2, None)]
     key = ledgers.log_key(post.folder / "ledger")
     found = post.read("SELECT digest, entry_id, idx, receipt, done_ms FROM submission ORDER BY idx")
     assert [row[0] for row in found] == [admission, *(statement.entry(raws[kind]) for kind in ("enrolment", "anchor"))]
@@ -152,7 +171,9 @@ def test_statements_go_in_order_and_each_has_a_receipt_that_holds(post: Post) ->
         assert isinstance(raw, bytes) and isinstance(digest, bytes)
         proof = receipt.check(raw, entry=digest, key=key, thumbprint=key.thumbprint)
         assert (proof.index, proof.sub, done_ms) == (index, entry_id, NOW_MS)
-    assert post.read("SELECT origin, size, note FROM head") == [(ledgers.ORIGIN, 4, post.engine.checkpoint())]
+    assert post.read("SELECT origin, size, note FROM head") == [
+        (ledgers.ORIGIN, post.founded + 3, post.engine.checkpoint())
+    ]
     assert post.turn() == 0
 
 
@@ -167,8 +188,9 @@ def test_what_waited_while_the_ledger_was_away_goes_in_the_order_in_which_it_was
     while admitted.turn():
         pass
     kinds = admitted.read("SELECT idx FROM submission WHERE kind = 'anchor' ORDER BY made_ms")
-    assert [row[0] for row in kinds] == list(range(2, 102))
-    assert admitted.waiting() == 0 and admitted.wire.posts() < 110
+    assert [row[0] for row in kinds] == list(range(admitted.founded + 1, admitted.founded + 101))
+    assert admitted.waiting() == 0
+    assert admitted.wire.posts() <= 2 + 1 + 100 / submit.AT_ONCE + 1, "many in one request, and none for each"
 
 
 def test_a_ledger_that_is_away_for_weeks_is_asked_again_and_again_and_found_when_it_is_back(
@@ -198,14 +220,14 @@ def test_a_ledger_that_is_away_for_weeks_is_asked_again_and_again_and_found_when
     async def scene() -> None:
         async with admitted.submitter() as sender:
             running = asyncio.create_task(sender.run())
-            while len(pauses) <= 3000 and not running.done():
+            while len(caplog.records) < 2 and not running.done():
                 await real(0.001)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
     with caplog.at_level(logging.WARNING, logger="gateway.submit"):
         asyncio.run(scene())
-    assert admitted.states()[-1] == ("anchor", 2, None)
+    assert admitted.states()[-1] == ("anchor", 1, None)
     away = pauses[:3000]
     assert all(BACKOFF_MIN_S <= pause <= BACKOFF_MAX_S for pause in away)
     assert max(away[:2]) <= 4 * BACKOFF_MIN_S and max(away) > 0.9 * BACKOFF_MAX_S
@@ -306,20 +328,44 @@ def test_on_a_wrong_answer_nothing_counts_as_registered_and_it_is_asked_again(ad
     assert admitted.failed(change) in codes
     assert admitted.waiting() == 1
     assert admitted.turn() == 1
-    assert admitted.states()[-1] == ("anchor", 2, None)
+    assert admitted.states()[-1] == ("anchor", 1, None)
 
 
-def test_what_was_answered_before_a_failure_is_kept(admitted: Post) -> None:
-    for n in range(3):
+def test_a_receipt_that_does_not_hold_keeps_no_other_of_its_batch_back(admitted: Post) -> None:
+    for n in range(4):
         admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
 
-    def third_fails(wire: Wire, request: httpx.Request, answer: httpx.Response) -> httpx.Response:
-        return httpx.Response(503) if request.method == "POST" and wire.posts() == 4 else answer
+    def second_is_forged(wire: Wire, answer: httpx.Response) -> httpx.Response:
+        verdicts = cbor.decode_loosely(answer.content)
+        assert isinstance(verdicts, list)
+        verdicts[1]["receipt"] = flipped(verdicts[1]["receipt"])
+        return said(answer, cbor.encode(verdicts))
 
-    admitted.wire.change = third_fails
-    with pytest.raises(LedgerBusy):
+    admitted.wire.change = on("POST", "/batches", second_is_forged)
+    with pytest.raises(BadSignature):
         admitted.turn()
-    assert admitted.states()[1:] == [("anchor", 2, None), ("anchor", 3, None), ("anchor", None, None)]
+    answered = [("anchor", 1, None), ("anchor", None, None), ("anchor", 3, None), ("anchor", 4, None)]
+    assert admitted.states()[1:] == answered
+    admitted.wire.change = None
+    assert admitted.turn() == 1 and admitted.states()[2] == ("anchor", 2, None)
+
+
+def test_a_refused_statement_keeps_no_other_of_its_batch_back(admitted: Post) -> None:
+    for n in range(5):
+        raw = ledgers.anchor(n, sub="of somebody else") if n % 2 else ledgers.anchor(n)
+        admitted.put("anchor", raw, at_ms=NOW_MS + n)
+    assert admitted.turn() == 5 and admitted.waiting() == 0
+    refused = ("anchor", None, "subject_wrong")
+    assert admitted.states()[1:] == [("anchor", 1, None), refused, ("anchor", 2, None), refused, ("anchor", 3, None)]
+    assert [path for method, path in admitted.wire.asked if method == "POST"] == ["/entries", "/batches"]
+
+
+def test_a_batch_that_the_ledger_cannot_judge_now_is_sent_again_and_found(admitted: Post) -> None:
+    for n in range(3):
+        admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
+    assert admitted.failed(on("POST", "/batches", lambda *_: httpx.Response(503))) == "ledger_busy"
+    size = admitted.engine.size
+    assert admitted.turn() == 3 and admitted.engine.size == size
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -349,7 +395,7 @@ def copied(post: Post, name: str) -> Iterator[Engine]:
         yield engine
 
 
-def test_a_log_that_shows_another_history_is_not_believed(admitted: Post) -> None:
+def test_a_log_that_shows_another_history_is_reported_and_not_believed(admitted: Post) -> None:
     with copied(admitted, "fork") as fork:
         admitted.put("anchor", ledgers.anchor(1))
         admitted.turn()
@@ -357,13 +403,14 @@ def test_a_log_that_shows_another_history_is_not_believed(admitted: Post) -> Non
         fork.register(ledgers.anchor(8))
         admitted.wire.engine = fork
         admitted.put("anchor", ledgers.anchor(2))
-        assert admitted.failed() == "consistency_bad"
-        assert admitted.failed() == "consistency_bad"
+        assert admitted.failed() == "log_contradicts"
+        assert admitted.failed() == "log_contradicts"
+        assert [kind for kind, _ in admitted.reports] == 2 * ["other_beginning"]
         admitted.wire.engine = admitted.engine
         assert admitted.turn() == 1
 
 
-def test_a_log_that_shows_another_history_of_the_same_size_is_not_believed(admitted: Post) -> None:
+def test_a_log_that_shows_another_history_of_the_same_size_is_reported_and_not_believed(admitted: Post) -> None:
     with copied(admitted, "fork") as fork:
         for n in (1, 2):
             admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
@@ -371,17 +418,48 @@ def test_a_log_that_shows_another_history_of_the_same_size_is_not_believed(admit
         admitted.wire.engine = fork
         admitted.put("anchor", ledgers.anchor(3))
         fork.register(ledgers.anchor(4))
-        assert admitted.failed() == "consistency_bad"
+        assert admitted.failed() == "log_contradicts"
+        assert [kind for kind, _ in admitted.reports] == ["two_roots"]
 
 
-def test_a_log_that_lost_entries_is_not_believed(admitted: Post) -> None:
+def test_a_log_that_lost_entries_is_reported_and_not_believed(admitted: Post) -> None:
     with copied(admitted, "older") as older:
         for n in range(3):
-            admitted.put("anchor", ledgers.anchor(n))
+            admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
         admitted.turn()
         admitted.wire.engine = older
         admitted.put("anchor", ledgers.anchor(9))
-        assert admitted.failed() == "log_shrank"
+        assert admitted.failed() == "log_contradicts"
+        ((kind, found),) = admitted.reports
+        assert kind == "place_taken" and found.taken is not None and found.taken.statement == ledgers.anchor(9)
+
+
+def test_a_log_that_contradicted_itself_is_sent_nothing_until_it_holds_again_what_it_held(admitted: Post) -> None:
+    async def scene() -> None:
+        async with admitted.submitter() as sender:
+            for other in (fork, older):
+                admitted.wire.engine = other
+                with pytest.raises(Contradicted):
+                    await sender.turn()
+                size = other.size
+                for _ in range(3):
+                    with pytest.raises((Contradicted, Unavailable)):
+                        await sender.turn()
+                assert other.size == size, "whoever runs it gets no more of what it could show to others"
+                admitted.wire.engine = admitted.engine
+                assert await sender.turn() == 1
+                admitted.put("anchor", ledgers.anchor(other.size + 50))
+
+    with copied(admitted, "older") as older:
+        for n in range(3):
+            admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
+        admitted.turn()
+        with copied(admitted, "fork") as fork:
+            fork.register(ledgers.anchor(60))
+            admitted.put("anchor", ledgers.anchor(5), at_ms=NOW_MS + 5)
+            admitted.turn()
+            admitted.put("anchor", ledgers.anchor(9), at_ms=NOW_MS + 9)
+            asyncio.run(scene())
 
 
 def test_a_receipt_from_another_tree_than_the_checkpoints_is_not_believed(admitted: Post) -> None:
@@ -407,16 +485,15 @@ def test_an_older_checkpoint_than_the_receipts_is_waited_over(admitted: Post) ->
 
 
 def test_others_entries_between_ours_do_not_matter(admitted: Post) -> None:
-    for n in range(4):
-        admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
-
     def busy(wire: Wire, answer: httpx.Response) -> httpx.Response:
         wire.engine.register(ledgers.enrolment(100 + wire.posts()))
         return answer
 
     admitted.wire.change = on("POST", "/entries", busy)
-    assert admitted.turn() == 4
-    assert [row[1] for row in admitted.states()] == [1, 2, 4, 6, 8]
+    for n in range(4):
+        admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
+        assert admitted.turn() == 1
+    assert [row[1] for row in admitted.states()] == [0, 1, 3, 5, 7]
     assert admitted.read("SELECT size FROM head") == [(admitted.engine.size,)]
 
 
@@ -446,7 +523,7 @@ def test_a_statement_that_is_sent_again_after_a_stop_is_in_the_log_once(admitted
     assert admitted.engine.size == size + reached
     assert admitted.turn() == 1
     assert admitted.engine.size == size + 1
-    assert admitted.states()[-1] == ("anchor", 2, None)
+    assert admitted.states()[-1] == ("anchor", 1, None)
 
 
 def test_a_store_that_cannot_be_written_loses_nothing(admitted: Post, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,7 +547,7 @@ def test_without_its_admission_nothing_of_a_gateway_is_refused_and_all_of_it_wai
     assert post.failed() == "gateway_not_admitted"
     post.admit()
     assert post.turn() == 3
-    assert [row[1] for row in post.states()] == [1, 2, 3]
+    assert [row[1] for row in post.states()] == [0, 1, 2]
 
 
 def test_an_admission_for_another_ledger_does_not_block_the_right_one(post: Post, tmp_path: Path) -> None:
@@ -483,7 +560,7 @@ def test_an_admission_for_another_ledger_does_not_block_the_right_one(post: Post
     assert post.states() == [("admission", None, "issuer_unknown"), ("anchor", None, None)]
     post.admit()
     assert post.turn() == 2
-    assert post.states()[1:] == [("admission", 1, None), ("anchor", 2, None)]
+    assert post.states()[1:] == [("admission", 0, None), ("anchor", 1, None)]
 
 
 def test_a_refusal_is_kept_by_its_code_holds_up_nothing_else_and_is_tried_again_at_the_next_start(
@@ -492,7 +569,7 @@ def test_a_refusal_is_kept_by_its_code_holds_up_nothing_else_and_is_tried_again_
     refused = admitted.put("anchor", ledgers.anchor(1, sub="of somebody else"), at_ms=NOW_MS)
     admitted.put("anchor", ledgers.anchor(2), at_ms=NOW_MS + 1)
     assert admitted.turn() == 2
-    assert admitted.states()[1:] == [("anchor", None, "subject_wrong"), ("anchor", 2, None)]
+    assert admitted.states()[1:] == [("anchor", None, "subject_wrong"), ("anchor", 1, None)]
     assert admitted.waiting() == 0 and admitted.turn() == 0
     assert admitted.writer.submit(anchors.count_refused).result() == 1
     admitted.writer.submit(anchors.reopen).result()
@@ -503,7 +580,7 @@ def test_a_refusal_is_kept_by_its_code_holds_up_nothing_else_and_is_tried_again_
 
 def test_a_refusal_by_the_ledger_itself_is_told_from_one_by_a_proxy(admitted: Post) -> None:
     admitted.put("anchor", ledgers.anchor(1))
-    problem = cbor.encode({-1: "Rejected", http.PROBLEM_KEY: {"code": "too_old"}})
+    problem = cbor.encode({-1: "Rejected", PROBLEM_KEY: {"code": "too_old"}})
     headers = {"content-type": PROBLEM_TYPE}
     for status in (401, 403, 404, 410):
         by_proxy = on(
@@ -541,7 +618,7 @@ def test_nothing_private_is_said_about_a_failure(admitted: Post, caplog: pytest.
     admitted.put("anchor", ledgers.anchor(1, sub="of somebody else"))
     admitted.put("anchor", ledgers.anchor(2), at_ms=NOW_MS + 1)
     with caplog.at_level(logging.DEBUG, logger="gateway"):
-        admitted.wire.change = LIES["a page of a proxy"][0]
+        admitted.wire.change = on("POST", "/batches", lambda *_: httpx.Response(200, html="<p>hello"))
         with pytest.raises(VigilError):
             admitted.turn()
         admitted.wire.change = None

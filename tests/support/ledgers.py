@@ -65,7 +65,14 @@ def enrolment(n: int, key: SigningKey = GATEWAY, **changed: object) -> bytes:
 def placed(digest: bytes, index: int = 1, size: int = 2, *, receipt: bytes = b"") -> Placed:
     """The place of a statement, as if its receipt had been checked."""
     return Placed(
-        digest=digest, entry_id=f"1.{index}", origin=ORIGIN, index=index, size=size, root=bytes(32), receipt=receipt
+        digest=digest,
+        entry_id=f"1.{index}",
+        origin=ORIGIN,
+        epoch=1,
+        index=index,
+        size=size,
+        root=bytes(32),
+        receipt=receipt,
     )
 
 
