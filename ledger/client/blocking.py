@@ -1,5 +1,6 @@
 """The blocking client of a ledger."""
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -31,7 +32,7 @@ class Client:
         auth: httpx.Auth | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._timeout_s, self._pause = timeout_s, pause
+        self._timeout_s, self._pause, self._under = timeout_s, pause, ""
         self._http = httpx.Client(
             base_url=base(base_url), timeout=timeout_s, follow_redirects=False, transport=transport, auth=auth
         )
@@ -69,6 +70,12 @@ class Client:
     def transparent(self, entry_id: str) -> bytes:
         """The statement of an entry with its receipt for the newest tree attached. Raises as `statement`."""
         return self._run(exchanges.transparent(entry_id))
+
+    def of_epoch(self, epoch: int) -> Self:
+        """The same client for one epoch of the ledger, also one that has ended: its checkpoint, nodes, proofs and entries."""
+        found = copy.copy(self)
+        found._under = f"/epochs/{epoch:d}"
+        return found
 
     def checkpoint(self) -> str:
         """The newest checkpoint, a signed note that the caller verifies."""
@@ -123,7 +130,7 @@ class Client:
         if request.after_s:
             self._pause(request.after_s)
         body = Body(ends_s=time.monotonic() + self._timeout_s, size_max=request.answer_max)
-        asked = (request.method, request.path)
+        asked = (request.method, self._under + request.path)
         try:
             with self._http.stream(*asked, content=request.content, headers=headers(request)) as response:
                 for chunk in response.iter_raw():

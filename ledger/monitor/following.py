@@ -19,16 +19,18 @@ from ledger.monitor import judging
 from ledger.monitor.edge import EMPTY, Edge
 from ledger.monitor.judging import Event, Watch
 from ledger.monitor.kept import Folder, Followed
-from protocol import conflict, growth, merkle, receipt, tiles
+from protocol import conflict, growth, merkle, receipt, statement, tiles
 from protocol.conflict import Conflict, Seen
+from protocol.documents import Genesis
 from protocol.errors import BadSignature, Malformed, ProtocolError, Unavailable, VerificationFailed
 from protocol.keys import PublicKey
 from protocol.notes import Checkpoint
 from protocol.policy import Policy
 
+UNKNOWN, FIRST = 0, 1  # epochs: of a log that names none, and the first one of a log that does
 AT_ONCE = 16  # statements that are asked for at the same time; so many are in memory
-TRIES_MAX = 5  # at one question to a ledger that is busy; then the round ends, and the next one goes on there
-PAUSE_S, PAUSE_MAX_S = 1.0, 30.0  # between them: as the ledger asks for, within this
+TRIES_MAX = 8  # at one question to a ledger that is busy; then the round ends, and the next one goes on there
+PAUSE_S, PAUSE_MAX_S = 1.0, 30.0  # between them: longer each time, at least as the ledger asks for, within this
 
 T = TypeVar("T")
 
@@ -63,17 +65,22 @@ class Monitor:
         self._client, self._policy, self._folder, self._watch = client, policy, folder, watch
         self._tell, self._now_ms, self._pause = tell, now_ms, pause
         self._followed = folder.load()
+        self._source = client
         self._statements = 0
 
     async def round(self) -> None:
-        """Follow the log up to its newest checkpoint.
+        """Follow the log up to its newest checkpoint, from one epoch to the next.
 
         Raises Contradiction; VerificationFailed, for a checkpoint that the policy does not let through; Unavailable.
         """
         try:
+            status = await self._status()
             if self._followed is not None:
-                await self._read_up(self._followed)  # what the last round did not come to
-            await self._step(await self._patiently(self._client.checkpoint))
+                self._turn_to(self._followed.epoch, status)
+                await self._read_up(self._followed, status)  # what the last round did not come to
+            await self._step(await self._patiently(self._source.checkpoint), status)
+            while status is not None and self._followed is not None and self._followed.epoch < status.epoch:
+                await self._begin_next(self._followed, status)
         except BadSignature as error:
             if error.code == "quorum_missed":
                 raise Unavailable(error.code, "too few witnesses have signed the newest checkpoint") from error
@@ -81,33 +88,65 @@ class Monitor:
         except ProtocolError as error:
             raise Unavailable(error.code, f"the ledger's answer is none: {error.detail}") from error
 
-    async def _step(self, note: str) -> None:
-        """Take up a checkpoint. Raises Malformed; BadSignature; Contradiction; VerificationFailed: log_other."""
-        head, cosigned = self._policy.signed(note)
-        kept = self._followed
+    async def _step(self, note: str, status: Status | None) -> None:
+        """Take up a checkpoint. Raises Malformed; BadSignature; Contradiction; VerificationFailed: log_other; Unavailable."""
+        head, kept = self._policy.signed(note)[0], self._followed
         if kept is None:
             self._policy.check(note)
-            fresh = Followed(proven="", proven_edge=EMPTY, newest=note, newest_ms=self._now_ms(), edge=EMPTY)
-        elif head.origin != kept.head.origin:
+            if status is not None and status.origin != head.origin:
+                raise Unavailable("status_other", "the ledger's status and checkpoint are of two epochs: ask again")
+            epoch = status.epoch if status else UNKNOWN
+            if epoch > FIRST:
+                text = f"the epochs before {epoch} have ended: nobody looked at them here"
+                self._tell(Event(kind="gap", text=text, facts={"epochs": epoch - FIRST}))
+            await self._take_up(_fresh(note, epoch, self._now_ms()), status)
+            return
+        if head.origin != kept.head.origin:
+            if status is not None and status.origin == kept.head.origin:
+                raise Unavailable("status_other", "the ledger's status and checkpoint are of two epochs: ask again")
             raise VerificationFailed(
-                "log_other", f"the address serves {judging.told(head.origin)} now: follow it apart"
+                "log_other", f"the address serves {judging.told(head.origin)}, not the log followed here"
             )
-        else:
-            await self._compare(kept, head, note)
-            if head.size == kept.head.size:
-                return
+        await self._compare(kept, head, note)
+        if head.size > kept.head.size:
             self._policy.check(note)
-            fresh = replace(kept, newest=note, newest_ms=self._now_ms())
-        self._folder.save(fresh)
-        self._followed = fresh
-        facts = {
-            "origin": head.origin,
-            "size": head.size,
-            "root": head.root.hex(),
-            "cosigned_by": [n for n, _ in cosigned],
-        }
+            await self._take_up(replace(kept, newest=note, newest_ms=self._now_ms()), status)
+
+    async def _take_up(self, followed: Followed, status: Status | None) -> None:
+        """`followed` has a newer checkpoint: tell of it and read up to it."""
+        self._save(followed)
+        head, cosigned = self._policy.signed(followed.newest)
+        facts = {"origin": head.origin, "epoch": followed.epoch, "size": head.size, "root": head.root.hex()}
+        facts["cosigned_by"] = [name for name, _ in cosigned]
         self._tell(Event(kind="checkpoint", text=f"{head.origin} has {head.size} entries", facts=facts))
-        await self._read_up(fresh)
+        await self._read_up(followed, status)
+
+    async def _begin_next(self, kept: Followed, status: Status) -> None:
+        """Go from an epoch that ended to the next, whose genesis says how it ended: no entry may be lost between the two."""
+        ended, epoch = self._source, kept.epoch + 1
+        self._turn_to(epoch, status)
+        begun = self._source
+        note = await self._patiently(begun.checkpoint)
+        head, _ = self._policy.check(note)
+        raw = await self._patiently(lambda: self._client.statement(f"{epoch}.0"))
+        path = await self._patiently(lambda: begun.proof(0, head.size))
+        leaf = merkle.leaf_hash(statement.entry(raw))
+        merkle.verify_inclusion(leaf=leaf, index=0, size=head.size, path=path, root=head.root)
+        prior = Genesis.decode(statement.parse(raw).payload).prior
+        last = self._policy.signed(prior)[0] if prior else None
+        if prior is None or last is None or last.origin != kept.head.origin or last.size < kept.head.size:
+            self._accuse("prior_other", kept, note, "the next epoch does not begin where this one was seen to be")
+        self._source = ended
+        await self._compare(kept, last, prior)
+        if last.size > kept.head.size:
+            await self._take_up(replace(kept, newest=prior, newest_ms=self._now_ms()), status)
+        self._source = begun
+        await self._take_up(_fresh(note, epoch, self._now_ms()), status)
+
+    def _turn_to(self, epoch: int, status: Status | None) -> None:
+        """Ask for checkpoints, nodes and entries of this epoch from now on."""
+        newest = status is None or epoch in (UNKNOWN, status.epoch)
+        self._source = self._client if newest else self._client.of_epoch(epoch)
 
     async def _compare(self, kept: Followed, head: Checkpoint, note: str) -> None:
         """Raises Contradiction, unless `head` is the newest checkpoint grown, or the same; it may then lack witnesses."""
@@ -119,7 +158,7 @@ class Monitor:
         small, large = sorted((last.size, head.size))
         kind, path = None, list[bytes]()
         try:
-            path = await self._patiently(lambda: self._client.beginning(small, large))
+            path = await self._patiently(lambda: self._source.beginning(small, large))
             kind = conflict.contradiction(last, head, path)
         except LedgerRefused:  # those tiles are pruned, or it denies what it has signed
             if head.size > last.size:
@@ -143,20 +182,20 @@ class Monitor:
             receipt.verify_consistency(found, root1=kept.head.root, key=self._receipts_key(found.kid, head.origin))
             path = []
             if head.size < found.size2:
-                path = await self._patiently(lambda: self._client.consistency(head.size, found.size2))
+                path = await self._patiently(lambda: self._source.consistency(head.size, found.size2))
             newest = Checkpoint(origin=head.origin, size=found.size2, root=found.root)
             growth.verify(head.size, head.root, newest, path)
         except VerificationFailed as error:
             self._accuse("unproven", kept, note, f"the log does not show that its tree only grew: {error.detail}")
 
-    async def _read_up(self, followed: Followed) -> None:
+    async def _read_up(self, followed: Followed, status: Status | None) -> None:
         """Read every entry up to the newest checkpoint. Raises Contradiction; ProtocolError; Unavailable."""
         head, gap = followed.head, 0
         if followed.edge.size < head.size:
-            status = await self._status()
-            followed, gap = await self._skip(followed, status.minimum if status else 0)
+            newest = status is not None and followed.epoch == status.epoch
+            followed, gap = await self._skip(followed, status.minimum if status and newest else 0)
             while followed.edge.size < head.size:
-                followed = await self._read_bundle(followed, head, status)
+                followed = await self._read_bundle(followed, head)
         if followed.edge.root() != head.root:
             self._give_up(followed)
         if followed.proven != followed.newest:
@@ -165,22 +204,22 @@ class Monitor:
             self._tell(Event(kind="followed", text=f"{head.origin} is read up to {head.size}", facts=facts))
             self._statements = 0
 
-    async def _read_bundle(self, followed: Followed, head: Checkpoint, status: Status | None) -> Followed:
+    async def _read_bundle(self, followed: Followed, head: Checkpoint) -> Followed:
         first = followed.edge.size
         count = min(tiles.WIDTH - first % tiles.WIDTH, head.size - first)
-        found = await self._bundle(first, count, head.size, status)
+        found = await self._bundle(first, count, head.size, followed.epoch)
         for event in found.events:
             self._tell(event)
         self._statements += found.statements
         return self._save(replace(followed, edge=followed.edge.grown(found.entries)))
 
-    async def _bundle(self, first: int, count: int, size: int, status: Status | None) -> _Bundle:
-        entries = await self._patiently(lambda: self._client.entries(first, count, size))
+    async def _bundle(self, first: int, count: int, size: int, epoch: int) -> _Bundle:
+        entries = await self._patiently(lambda: self._source.entries(first, count, size))
         events: list[Event] = []
         statements = 0
         for begin in range(0, count, AT_ONCE):
             some = range(begin, min(begin + AT_ONCE, count))
-            asked = [self._judge(_name(status, first + place), entries[place], status) for place in some]
+            asked = [self._judge(first + place, entries[place], epoch) for place in some]
             for said in await asyncio.gather(*asked, return_exceptions=True):
                 if isinstance(said, BaseException):
                     raise said
@@ -189,9 +228,10 @@ class Monitor:
                 statements += read
         return _Bundle(entries=entries, events=events, statements=statements)
 
-    async def _judge(self, name: str, entry: bytes, status: Status | None) -> tuple[Event | None, int]:
+    async def _judge(self, index: int, entry: bytes, epoch: int) -> tuple[Event | None, int]:
         """What there is to say of an entry, and how many statements were read for it."""
-        if status is None or len(entry) != merkle.HASH_SIZE:
+        name = f"{epoch}.{index}" if epoch != UNKNOWN else str(index)
+        if epoch == UNKNOWN or len(entry) != merkle.HASH_SIZE:
             return judging.judge(name, entry, None, self._watch), 0
         try:
             raw = await self._patiently(lambda: self._client.statement(name))
@@ -208,7 +248,7 @@ class Monitor:
         begin = min(minimum, head.size)
         if begin <= first:
             return followed, 0
-        nodes = await self._patiently(lambda: self._client.nodes(merkle.range_nodes(0, begin), head.size))
+        nodes = await self._patiently(lambda: self._source.nodes(merkle.range_nodes(0, begin), head.size))
         text = f"the log no longer serves {begin - first} entries from {first} on: nobody looked at them here"
         self._tell(Event(kind="gap", text=text, facts={"first": first, "count": begin - first}))
         return self._save(replace(followed, edge=Edge(size=begin, nodes=tuple(nodes)))), begin - first
@@ -228,14 +268,12 @@ class Monitor:
             return None
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        for tried in range(1, TRIES_MAX + 1):
+        for tried in range(TRIES_MAX - 1):
             try:
                 return await ask()
             except LedgerBusy as error:
-                if tried == TRIES_MAX:
-                    raise
-                await self._pause(min(error.retry_after_s or PAUSE_S, PAUSE_MAX_S))
-        raise AssertionError("the last try returns or raises")
+                await self._pause(min(max(error.retry_after_s or 0.0, PAUSE_S * 2**tried), PAUSE_MAX_S))
+        return await ask()
 
     def _save(self, followed: Followed) -> Followed:
         self._folder.save(followed)
@@ -302,5 +340,5 @@ async def follow(
         await pause(every_s)
 
 
-def _name(status: Status | None, index: int) -> str:
-    return f"{status.epoch}.{index}" if status else str(index)
+def _fresh(note: str, epoch: int, now_ms: int) -> Followed:
+    return Followed(epoch=epoch, proven="", proven_edge=EMPTY, newest=note, newest_ms=now_ms, edge=EMPTY)

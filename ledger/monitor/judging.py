@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol import merkle, statement
-from protocol.errors import Malformed
+from protocol.errors import Malformed, Unavailable
 
 NOT_FOR_US = (
     "statement_not_for_you",
@@ -77,9 +77,14 @@ def judge(name: str, entry: bytes, raw: bytes | None, watch: Watch) -> Event | N
 
 
 def missing(name: str, code: str) -> Event | None:
-    """What there is to say of an entry whose statement the ledger does not give; None when it is not for the caller."""
+    """What there is to say of an entry whose statement the ledger does not give; None when it is not for the caller.
+
+    Raises Unavailable: when it is the caller's own signature that the ledger does not take.
+    """
     if code in NOT_FOR_US:
         return None
+    if code.startswith("signature_"):
+        raise Unavailable(code, "the ledger does not take this monitor's signature: look at --key and at the clock")
     return Event(kind="missing", text=f"{name}: no statement: {code}", facts={"entry": name, "code": code})
 
 

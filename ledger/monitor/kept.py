@@ -21,18 +21,19 @@ FILE, EVIDENCE = "followed.json", "evidence"
 SIZE_MAX = 262_144  # bytes of the file: two notes and two edges fit; a larger one is not ours
 EVIDENCE_MAX = 64  # contradictions that are kept; the first ones stay, more of the same says nothing new
 
-_FIELDS = {"v", "proven", "proven_edge", "newest", "newest_ms", "edge"}
+_FIELDS = {"v", "epoch", "proven", "proven_edge", "newest", "newest_ms", "edge"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """How far a log was followed.
+    """How far a log was followed, in its newest epoch that was begun; epoch: 0 for a log that names none.
 
     proven: the newest checkpoint whose every entry was read, empty before the first; proven_edge: of its tree.
     newest: the newest checkpoint that is as the policy asks and continues `proven`; newest_ms: when it was seen first;
     edge: of what was read of its tree.
     """
 
+    epoch: int
     proven: str
     proven_edge: Edge
     newest: str
@@ -48,6 +49,7 @@ class Followed:
         """The file."""
         value = {
             "v": 1,
+            "epoch": self.epoch,
             "proven": self.proven,
             "proven_edge": _edge(self.proven_edge),
             "newest": self.newest,
@@ -65,11 +67,13 @@ class Followed:
             raise Malformed("followed_bad", "not JSON") from error
         if not isinstance(value, dict) or value.keys() != _FIELDS:
             raise Malformed("followed_bad", "not the fields of this version")
-        proven, newest, newest_ms = value["proven"], value["newest"], value["newest_ms"]
-        if value["v"] != 1 or not isinstance(proven, str) or not isinstance(newest, str) or type(newest_ms) is not int:
+        epoch, proven, newest, newest_ms = (value[name] for name in ("epoch", "proven", "newest", "newest_ms"))
+        if value["v"] != 1 or type(epoch) is not int or type(newest_ms) is not int or epoch < 0:
+            raise Malformed("followed_bad", "not this version's file")
+        if not isinstance(proven, str) or not isinstance(newest, str):
             raise Malformed("followed_bad", "not this version's file")
         edge, proven_edge = _read_edge(value["edge"]), _read_edge(value["proven_edge"])
-        found = cls(proven=proven, proven_edge=proven_edge, newest=newest, newest_ms=newest_ms, edge=edge)
+        found = cls(epoch=epoch, proven=proven, proven_edge=proven_edge, newest=newest, newest_ms=newest_ms, edge=edge)
         if not proven_edge.size <= edge.size <= found.head.size:
             raise Malformed("followed_bad", "sizes ascend")
         return found

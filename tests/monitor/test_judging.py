@@ -5,6 +5,7 @@ import pytest
 from ledger.monitor import judging
 from ledger.monitor.judging import KINDS, Event, Watch
 from protocol import statement
+from protocol.errors import Unavailable
 from protocol.keys import SigningKey
 from tests.support import ledgers
 
@@ -72,5 +73,7 @@ def test_a_statement_that_is_not_for_the_monitor_is_no_event_and_one_that_is_gon
     assert said(None) is None
     for code in judging.NOT_FOR_US:
         assert judging.missing("1.5", code) is None
+    with pytest.raises(Unavailable):
+        judging.missing("1.5", "signature_key_unknown")
     event = judging.missing("1.5", "statement_redacted")
     assert event is not None and (event.kind, event.facts["code"]) == ("missing", "statement_redacted")

@@ -18,7 +18,7 @@ from tests.support import damage, ledgers
 EDGE = EMPTY.grown([b"a", b"b", b"c"])
 TEXT = notes.Checkpoint(origin=ledgers.ORIGIN, size=5, root=bytes(32)).text()
 NOTE = notes.Note(text=TEXT, lines=(notes.sign(TEXT, name=ledgers.ORIGIN, key=ledgers.GATEWAY),)).whole()
-FOLLOWED = Followed(proven="", proven_edge=EMPTY, newest=NOTE, newest_ms=7, edge=EDGE)
+FOLLOWED = Followed(epoch=1, proven="", proven_edge=EMPTY, newest=NOTE, newest_ms=7, edge=EDGE)
 
 
 @pytest.fixture
@@ -54,6 +54,8 @@ def test_every_cut_of_the_file_is_refused() -> None:
     [
         {"v": 2},
         {"v": None},
+        {"epoch": -1},
+        {"epoch": "1"},
         {"newest": ""},
         {"newest": "no note"},
         {"newest": 5},

@@ -36,9 +36,12 @@ class Face:
         return found if bent is None else bent
 
     def _body(self, path: str) -> bytes:
-        match path[1:].split("/"):
+        shelf, parts = self.engine.shelf(self.engine.epoch), path[1:].split("/")
+        if parts[0] == "epochs":
+            shelf, parts = self.engine.shelf(int(parts[1])), parts[2:]
+        match parts:
             case ["checkpoint"]:
-                return self.engine.checkpoint().encode()
+                return shelf.checkpoint().encode()
             case ["status"]:
                 return json.dumps(
                     {
@@ -49,13 +52,14 @@ class Face:
                     }
                 ).encode()
             case ["entries", name, "statement"]:
-                return self.engine.statement(self.engine.find(name))
+                shelf = self.engine.shelf(int(name.split(".")[0]))
+                return shelf.statement(shelf.find(name))
             case ["consistency", size1]:
                 return self.engine.consistency(int(size1))
             case ["tile", *_]:
-                tile = tiles.Tile.from_path(path[1:])
+                tile = tiles.Tile.from_path("/".join(parts))
                 end = (tile.index + 1) * 256 ** ((tile.level or 0) + 1)
                 if end <= self.minimum and tile.width == tiles.WIDTH:
                     raise NotFound("tile_unknown", "pruned")
-                return self.engine.entries(tile) if tile.level is None else self.engine.tile(tile)
+                return shelf.entries(tile) if tile.level is None else shelf.tile(tile)
         raise NotFound("http_404")
