@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ledger.witness.metrics import Asked
+
 OTHER = "other"
 
 
@@ -18,6 +20,7 @@ class Metrics:
             "vigil_ledger_request_seconds", "Answering a request", ("route",), registry=self.registry
         )
         refusals = Counter("vigil_ledger_refusals", "Statements refused", ("code",), registry=self.registry)
+        self.witnesses = Asked(self.registry)
         self._refusals = {code: refusals.labels(code) for code in (*sorted(codes), OTHER)}
 
     def refused(self, code: str) -> None:

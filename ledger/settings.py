@@ -15,7 +15,8 @@ PORT_MAX = 65_535
 class Settings:
     """state: the ledger's folder; origin: its name for the first run, later empty or the same; port 0: any free one.
 
-    metrics_host, metrics_port: counters and health, apart from what the world may see.
+    metrics_host, metrics_port: counters and health, apart from what the world may see. witness_policy: a C2SP tlog-policy
+    file that names this log and its witnesses with their addresses; empty: nobody is asked to cosign.
     """
 
     state: Path = Path("~/.local/state/vigil/ledger")
@@ -24,6 +25,7 @@ class Settings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9103
     origin: str = ""
+    witness_policy: str = ""
 
     def __post_init__(self) -> None:
         for name in ("port", "metrics_port"):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from protocol import notes
@@ -28,7 +29,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """logs by origin, each with the keys that it may sign with (two while one takes over from the other); witnesses and groups by the policy's own names; quorum: a name, or None for no witness needed.
+    """logs by origin, each with the keys that it may sign with (two while one takes over from the other); witnesses and
+    groups by the policy's own names; quorum: a name, or None for no witness needed.
 
     groups: in the order of the text, each naming only witnesses and groups above it. log_urls, witness_urls: what stands
     behind the keys of those that have an address, as it stands there; verifying does not look at them.
@@ -47,7 +49,7 @@ class Policy:
         Raises Malformed; BadSignature: log_unknown, log_unsigned, quorum_missed, note_signature.
         """
         checkpoint, cosigned = self.signed(whole)
-        if self.quorum is not None and self.quorum not in self._met({name for name, _ in cosigned}):
+        if not self.meets({name for name, _ in cosigned}):
             raise BadSignature("quorum_missed", "too few witnesses have signed")
         return checkpoint, cosigned
 
@@ -66,6 +68,10 @@ class Policy:
             raise BadSignature("log_unsigned", "the log itself has not signed")
         present = sorted(name for name, key in self.witnesses.items() if key in found)
         return checkpoint, tuple((name, found[self.witnesses[name]] or 0) for name in present)
+
+    def meets(self, names: AbstractSet[str]) -> bool:
+        """Whether cosignatures of the witnesses called so are enough."""
+        return self.quorum is None or self.quorum in self._met(set(names & self.witnesses.keys()))
 
     def kept(self, whole: str) -> str:
         """The checkpoint `whole` with those lines alone that `check` looks at; others say nothing here. Raises Malformed."""

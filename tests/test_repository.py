@@ -54,6 +54,8 @@ PURE = (
     "ledger.registry",
     "ledger.devices",
     "ledger.anchors",
+    "ledger.witness.gathering",
+    "ledger.witness.history",
     "ledger.witness.judging",
     "ledger.witness.rationing",
     "ledger.retention",

@@ -18,6 +18,7 @@ from protocol.answer import Host
 @click.option("--port", type=int, help="Port to listen on (8090); 0 for any free one.")
 @click.option("--metrics-port", type=int, help="Port of counters and health (9103); 0 for any free one.")
 @click.option("--origin", help="The log's name, for the first run.")
+@click.option("--witness-policy", metavar="FILE", help="A tlog-policy with the witnesses to ask; none by default.")
 @click.option(
     "--config", "file", type=click.Path(path_type=Path), help="A settings file; else VIGIL_CONFIG, else ./vigil.toml."
 )
@@ -29,10 +30,12 @@ def run(
     port: int | None,
     metrics_port: int | None,
     origin: str | None,
+    witness_policy: str | None,
     file: Path | None,
 ) -> None:
     """Serve the ledger until SIGTERM or SIGINT; the first run makes its keys and its first entries."""
     flags = {"state": state, "host": address, "port": port, "metrics_port": metrics_port, "origin": origin}
+    flags |= {"witness_policy": witness_policy}
     chosen = common.chosen(host.env, flags, file)
     from ledger import service  # the other commands work without an HTTP server
 

@@ -14,6 +14,7 @@ from gateway.store.devices import STATES
 from ledger import contracts, signing
 from ledger.party import metrics as party_metrics
 from ledger.witness import judging
+from ledger.witness.peer import OUTCOMES
 from protocol.keys import SigningKey, device_id
 from protocol.topics import LANE_NAMES
 from tests.support import exposition
@@ -26,6 +27,7 @@ CLOSED_SETS = {
     ("vigil_alerts_open", "priority"): {"high", "medium", "low"},
     ("vigil_outbox_failed_total", "channel"): set(CHANNELS),
     ("vigil_devices", "state"): set(STATES),
+    ("vigil_ledger_witness_cosignatures_total", "outcome"): set(OUTCOMES),
     ("vigil_witness_requests_total", "verdict"): set(judging.STATUS),
     ("vigil_witness_evidence", "kind"): set(judging.KINDS),
     ("vigil_party_statements", "state"): set(party_metrics.STATES),
@@ -55,6 +57,7 @@ def test_no_label_of_any_series_could_name_a_person_a_device_or_a_reading(expose
         "state",
         "route",
         "verdict",
+        "outcome",
     }
     for name, series in exposed.items():
         for label, values in series.labels.items():
