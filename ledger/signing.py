@@ -76,11 +76,13 @@ class Message:
 class Memory:
     """Nonces of signatures that are still valid, for any number of threads.
 
-    started_s: signatures made before are refused, because nobody remembers which of them were used.
+    started_s: signatures made before are refused, because nobody remembers which of them were used; one by a clock that is
+    ahead may be used again after a restart, for as long as that clock is ahead, at most SKEW_S. A clock of ours that is set
+    back brings nothing back: what has expired once stays so.
     """
 
     def __init__(self, *, started_s: int) -> None:
-        self.started_s = started_s
+        self.started_s = self._latest_s = started_s
         self._lock = threading.Lock()
         self._seen: dict[bytes, set[str]] = {}
         self._ends: dict[int, deque[tuple[bytes, str]]] = {}
@@ -88,9 +90,17 @@ class Memory:
         """How many are remembered."""
 
     def take(self, thumbprint: bytes, nonce: str, *, until_s: int, now_s: int) -> None:
-        """Remember a nonce until a time. Raises NotSigned: signature_replayed; Unavailable: signatures_too_many."""
+        """Remember a nonce until a time.
+
+        Raises NotSigned: signature_replayed, signature_expired; Unavailable: signatures_too_many.
+        """
         with self._lock:
-            self._forget(now_s)
+            self._latest_s = max(self._latest_s, now_s)
+            self._forget(self._latest_s)
+            if until_s < self._latest_s:
+                raise NotSigned(
+                    "signature_expired", "the signature has expired by this server's own past: look at its clock"
+                )
             seen = self._seen.setdefault(thumbprint, set())
             if nonce in seen:
                 raise NotSigned("signature_replayed", "this request has been here before")

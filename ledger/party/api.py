@@ -27,6 +27,8 @@ PROBLEM_TYPE = "application/problem+json"
 BODY_MAX = 1_048_576  # bytes of a document; a longer one is refused, read no further than this
 BODY_WITHIN_S = 10  # a document that is not all there by then is not waited for
 RETRY_AFTER_S = 5
+RESERVED = "application/vigil-"
+"""What content types begin with that a log itself judges, keys among them: who may write here may not hand the party over."""
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -130,6 +132,8 @@ class Face:
         await self._check_writer(request, document)
         sub, hashed = _asked(request.query_params.multi_items())
         media = request.headers.get("content-type", "")
+        if media.lower().startswith(RESERVED):
+            raise NotAllowed("type_reserved", "statements that change keys or rules of a log are not made here")
         digest = await self._node.queue(document, content_type=media, sub=sub, hashed=hashed)
         where = {"location": f"/statements/{digest.hex()}"}
         return JSONResponse(_shown(await self._node.find(digest)), status_code=202, headers=where)

@@ -302,6 +302,15 @@ def test_a_request_from_before_the_start_is_refused_because_nobody_remembers_it(
     assert verified(signed(POSTED), memory=Memory(started_s=NOW_S)) == KEY.public.thumbprint
 
 
+def test_a_clock_that_is_set_back_brings_no_replay_back() -> None:
+    memory, made = Memory(started_s=0), signed(POSTED)
+    assert verified(made, memory=memory) == KEY.public.thumbprint
+    later = NOW_S + 3600
+    assert verified(signed(ASKED, now_s=later), memory=memory, now_s=later) == KEY.public.thumbprint
+    assert memory.count == 1, "what expired is forgotten"
+    refused(made, "signature_expired", memory=memory, now_s=NOW_S)
+
+
 def test_a_memory_forgets_what_has_expired_and_holds_no_more_than_its_bounds() -> None:
     memory = Memory(started_s=0)
     for n in range(signing.NONCES_PER_KEY_MAX):

@@ -19,7 +19,7 @@ from ledger.party.mount import Slice
 from ledger.party.node import Node
 from ledger.party.peer import PeerRefused
 from ledger.signing import Message
-from protocol import statement
+from protocol import documents, statement
 from protocol.errors import NotFound, Unavailable
 from protocol.keys import SigningKey
 from tests.support import exposition, parties
@@ -200,6 +200,17 @@ def test_what_no_statement_can_be_made_of_is_refused(tmp_path: Path, query: str,
             with pytest.raises(PeerRefused) as caught:
                 await writer.send("POST", f"/statements{query}", body, content_type="text/plain")
         assert caught.value.code == code
+        assert party.store.counts().waiting == 0
+
+    story(told, tmp_path)
+
+
+@pytest.mark.parametrize("content_type", [documents.PARTY_KEY, documents.REVOCATION, documents.ANCHOR.upper()])
+def test_a_writer_cannot_have_the_partys_key_changed_or_revoked(tmp_path: Path, content_type: str) -> None:
+    async def told(party: Standing) -> None:
+        async with party.called_by(WRITER) as writer:
+            with pytest.raises(PeerRefused, match="type_reserved"):
+                await writer.queue(b"x", content_type=content_type, sub="x")
         assert party.store.counts().waiting == 0
 
     story(told, tmp_path)

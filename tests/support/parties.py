@@ -25,7 +25,7 @@ from protocol.evidence import Trust
 from protocol.keys import PublicKey, SigningKey
 from tests.support import ledgers
 
-TYPE = "application/vigil-test"  # what these parties register: the hash of something
+TYPE = "application/x-lot"  # what these parties register: the hash of something
 ROLE = "party"
 STRANGER = SigningKey.from_seed(bytes([99]) * 32)
 
