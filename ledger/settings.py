@@ -9,14 +9,15 @@ from protocol.errors import ConfigError
 
 TABLE = "ledger"
 PORT_MAX = 65_535
+ANSWER_WITHIN_MAX_S = 30  # clients and proxies give up about then; a longer wait is no setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """state: the ledger's folder; origin: its name for the first run, later empty or the same; port 0: any free one.
 
-    metrics_host, metrics_port: counters and health, apart from what the world may see. witness_policy: a C2SP tlog-policy
-    file that names this log and its witnesses with their addresses; empty: nobody is asked to cosign.
+    metrics_host, metrics_port: counters and health, apart from what the world may see.
+    answer_within_s: how long a client that posts a statement waits for its receipt before it is told to ask later; 0: at once.
     """
 
     state: Path = Path("~/.local/state/vigil/ledger")
@@ -25,12 +26,14 @@ class Settings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9103
     origin: str = ""
-    witness_policy: str = ""
+    answer_within_s: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("port", "metrics_port"):
             if not 0 <= getattr(self, name) <= PORT_MAX:
                 raise ConfigError("settings_bad_value", f"{name} must be between 0 and {PORT_MAX}")
+        if not 0 <= self.answer_within_s <= ANSWER_WITHIN_MAX_S:
+            raise ConfigError("settings_bad_value", f"answer_within_s must be between 0 and {ANSWER_WITHIN_MAX_S}")
 
 
 def read(

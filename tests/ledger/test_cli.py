@@ -247,8 +247,11 @@ def test_settings_come_from_file_environment_and_flags() -> None:
     assert found == settings.Settings(port=2, state=Path("/two"), origin="a")
 
 
-@pytest.mark.parametrize("flags", [{"port": -1}, {"port": 65_536}, {"metrics_port": 70_000}])
-def test_a_port_outside_its_range_is_refused(flags: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [{"port": -1}, {"port": 65_536}, {"metrics_port": 70_000}, {"answer_within_s": -0.1}, {"answer_within_s": 31.0}],
+)
+def test_a_number_outside_its_range_is_refused(flags: dict[str, object]) -> None:
     with pytest.raises(ConfigError) as refused:
         settings.read(flags=flags)
     assert refused.value.code == "settings_bad_value"

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +39,11 @@ class Running:
 @contextlib.contextmanager
 def ledger(state: Path, **settings: object) -> Iterator[Running]:
     """The ledger in the folder `state`, served while the block runs; it has to end well, and is checked then."""
-    words = ["ledger", "run", "--state", str(state), "--port", "0", "--metrics-port", "0", "--json"]
-    chosen = {f"VIGIL_LEDGER_{name.upper()}": str(value) for name, value in settings.items()}
     with (state.parent / f"{state.name}.log").open("ab") as told:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vigil", *words],
+            _words(state),
             cwd=ROOT,
-            env=environment(os.environ) | chosen,
+            env=_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=told,
@@ -62,6 +60,32 @@ def ledger(state: Path, **settings: object) -> Iterator[Running]:
         process.kill()
         process.communicate()
     fsck.check(state)
+
+
+def refused(state: Path, **settings: object) -> tuple[int, dict[str, object]]:
+    """(exit code, error) of a ledger that is expected not to begin."""
+    ran = subprocess.run(
+        _words(state),
+        cwd=ROOT,
+        env=_environment(settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=ENDS_WITHIN_S,
+        check=False,
+    )
+    told = json.loads(ran.stdout)
+    assert isinstance(told, dict)
+    return ran.returncode, told
+
+
+def _words(state: Path) -> list[str]:
+    words = ["ledger", "run", "--state", str(state), "--port", "0", "--metrics-port", "0", "--json"]
+    return [sys.executable, "-m", "vigil", *words]
+
+
+def _environment(settings: Mapping[str, object]) -> dict[str, str]:
+    chosen = {f"VIGIL_LEDGER_{name.upper()}": str(value) for name, value in settings.items()}
+    return environment(os.environ) | chosen
 
 
 def filled(state: Path, *sizes: int) -> list[str]:
