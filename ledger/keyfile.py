@@ -22,13 +22,17 @@ def load(path: Path, *, fix: str) -> SigningKey:
 
 def make(path: Path) -> None:
     """A new key in a PEM file of mode 0600, whole and on disk before this returns; none when there is a file already."""
-    if path.exists():
-        return
+    if not path.exists():
+        put(path, SigningKey.from_seed(os.urandom(32)).pem())
+
+
+def put(path: Path, pem: str) -> None:
+    """Write a key file of mode 0600, whole and on disk before this returns."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(SigningKey.from_seed(os.urandom(32)).pem())
+        file.write(pem)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

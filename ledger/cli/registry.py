@@ -7,7 +7,7 @@ import click
 
 from ledger import registry
 from ledger.cli import common
-from ledger.log import engine, epochs, keyring
+from ledger.log import epochs, keyring
 from ledger.registry.listing import Listed, parties
 from protocol import declarations, statement
 from protocol.answer import Answer, Host
@@ -94,10 +94,9 @@ def listed(host: Host, state: Path | None) -> Answer:
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the trust file; else it is printed.")
 @click.pass_obj
 def trust(host: Host, state: Path | None, out: Path | None) -> Answer:
-    """Write the file that verifiers bring: the log's key, a policy without witnesses, the registry root."""
+    """Write the file that verifiers bring: the log's keys, a policy without witnesses, the registry root."""
     folder = common.chosen(host.env, {"state": state}).state
-    *earlier, last = epochs.geneses(folder)
-    value = engine.trust_of(last, *earlier)
+    value = epochs.trust(folder)
     text = json.dumps(value, indent=2)
     if out is None:
         return Answer(data=value, text=text)

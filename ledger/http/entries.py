@@ -11,7 +11,7 @@ from ledger.http.problems import RETRY_AFTER_S
 from ledger.http.readers import Readers
 from ledger.http.registration import COSE
 from ledger.http.source import Source
-from ledger.log.engine import Registered
+from ledger.log.registering import Registered
 from protocol import receipt
 from protocol.errors import NotFound, VigilError
 

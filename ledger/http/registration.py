@@ -16,7 +16,7 @@ from ledger.http import bodies, problems
 from ledger.http.operations import Operations
 from ledger.http.problems import RETRY_AFTER_S, Unwanted
 from ledger.http.source import Source
-from ledger.log.engine import Registered
+from ledger.log.registering import Registered
 from ledger.metrics import Metrics
 from protocol import cbor, statement
 from protocol.errors import Malformed, Unavailable, VigilError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ledger import founding
 from ledger.log import epochs, pruning, upkeep
-from ledger.log.engine import Engine, Registered
+from ledger.log.engine import Engine
+from ledger.log.registering import Registered
 from protocol.errors import Unavailable
 from protocol.keys import SigningKey
 

@@ -5,41 +5,29 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from ledger import contracts as rules
 from ledger import founding, registry
 from ledger.contracts import STANDARD, Contracts
 from ledger.log import epochs, keyring, upkeep
+from ledger.log.registering import Registered, Registrar
 from ledger.log.shelf import Published, Shelf
+from ledger.log.signer import Signer, trust_of
 from ledger.log.store import Entry, Head, Store
 from ledger.log.verifying import Verifying
-from ledger.log.writer import Placed, Writer, Written
+from ledger.log.writer import Writer, Written
+from ledger.registry import LogKey
 from ledger.rules import State
-from protocol import cbor, merkle, notes, receipt, statement, tiles
+from protocol import cbor, merkle, statement, tiles
 from protocol.documents import Genesis
-from protocol.errors import ConfigError, Malformed, NotFound, ProtocolError, Unavailable, VigilError
-from protocol.keys import PublicKey, SigningKey
-from protocol.statement import Statement
+from protocol.errors import ConfigError, Malformed, NotFound, Unavailable, VigilError
+from protocol.keys import SigningKey
 
 DEFAULT_ORIGIN = "ledger.vigil.example/1"
 EPOCH = 1
-BATCH_MAX = 256  # statements in one transaction: one wait for the disk serves all who wait
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """A statement in the log. entry_id: "epoch.index"; size: of the tree that `receipt` proves it in; new: not there before."""
-
-    entry_id: str
-    index: int
-    size: int
-    receipt: bytes
-    new: bool
 
 
 class Engine:
@@ -48,22 +36,23 @@ class Engine:
     def __init__(
         self,
         *,
-        key: SigningKey,
+        signer: Signer,
         store: Store,
         reader: Store,
+        archive: epochs.Archive,
         now_ms: Callable[[], int],
         contracts: Contracts = STANDARD,
         verifying: Verifying,
     ) -> None:
-        self._key, self.contracts = key, contracts
+        self._signer, self.contracts = signer, contracts
         self._store, self._writing = store, threading.Lock()
         self._writer = Writer(store=store, contracts=contracts, verifying=verifying, now_ms=now_ms, note=self._note)
-        self._shelf, self._archive = Shelf(key=key, reader=reader), epochs.Archive({}, ())
+        self._shelf, self._archive = Shelf(signer=signer, reader=reader), archive
+        self._registrar = Registrar(
+            writer=self._writer, shelf=self._shelf, signer=signer, archive=archive, on_disk=self._on_disk
+        )
         self._held = contextlib.ExitStack()
         self._genesis: Genesis | None = None
-        self._wrote = True
-        self.stopped: Unavailable | None = None
-        """Why nothing is registered any more, until it is started again."""
 
     @classmethod
     def open(
@@ -94,10 +83,17 @@ class Engine:
             reader = held.enter_context(contextlib.closing(Store.reader(state, file)))
             archive = held.enter_context(contextlib.closing(epochs.Archive.open(state, below=epoch)))
             verifying = held.enter_context(contextlib.closing(Verifying(on=verify_process)))
-            engine = cls(key=key, store=store, reader=reader, now_ms=now_ms, contracts=contracts, verifying=verifying)
+            engine = cls(
+                signer=Signer(state, key),
+                store=store,
+                reader=reader,
+                archive=archive,
+                now_ms=now_ms,
+                contracts=contracts,
+                verifying=verifying,
+            )
             if not begun:
                 engine._begin(origin or DEFAULT_ORIGIN, keyring.load_or_make(state, keyring.REGISTRY_KEY))
-            engine._archive = archive
             engine._resume(origin)
             engine.finish()
             engine._held = held.pop_all()
@@ -116,7 +112,12 @@ class Engine:
     @property
     def healthy(self) -> bool:
         """Whether the newest transaction could be written, and the next one may be."""
-        return self._wrote and self.stopped is None
+        return self._registrar.wrote and self.stopped is None
+
+    @property
+    def stopped(self) -> Unavailable | None:
+        """Why nothing is registered any more, until it is started again."""
+        return self._registrar.stopped
 
     @property
     def size(self) -> int:
@@ -135,12 +136,8 @@ class Engine:
 
     def register_many(self, raws: Sequence[bytes]) -> list[Registered | VigilError]:
         """Put statements into the log, in order, in as few transactions as `BATCH_MAX` allows; a verdict for each."""
-        read = [self._earlier(_read(raw)) for raw in raws]
-        whole = [found for found in read if isinstance(found, Statement)]
         with self._writing:
-            batches = [whole[place : place + BATCH_MAX] for place in range(0, len(whole), BATCH_MAX)]
-            verdicts = iter([verdict for batch in batches for verdict in self._commit(batch)])
-        return [next(verdicts) if isinstance(found, Statement) else found for found in read]
+            return self._registrar.register_many(raws)
 
     def shelf(self, epoch: int) -> Shelf:
         """What an epoch hands out, the newest one or one that has ended. Raises NotFound: epoch_unknown."""
@@ -231,7 +228,7 @@ class Engine:
 
     def stop(self, why: Unavailable) -> None:
         """Register nothing more, and say why; what is there is still read."""
-        self.stopped = why
+        self._registrar.stopped = why
 
     def tile(self, tile: tiles.Tile) -> bytes:
         """The hashes of a tile (level not None). Raises NotFound: tile_unknown, tile_pruned; Unavailable: node_missing."""
@@ -242,19 +239,20 @@ class Engine:
         return self._shelf.entries(tile)
 
     def keys(self) -> bytes:
-        """The COSE_KeySet of the log in CBOR."""
-        return cbor.encode([key.cose_key() for key in self._public()])
+        """The COSE_KeySet of the log in CBOR: of all epochs, the newest first, and what signs no more with them."""
+        return cbor.encode([each.key.cose_key() for each in self._keys()])
 
     def key(self, kid: bytes) -> bytes:
         """One COSE_Key in CBOR by its 32-byte thumbprint. Raises NotFound: key_unknown."""
-        for key in self._public():
-            if key.thumbprint == kid:
-                return cbor.encode(key.cose_key())
+        for each in self._keys():
+            if each.key.thumbprint == kid:
+                return cbor.encode(each.key.cose_key())
         raise NotFound("key_unknown", "this log has no such key")
 
     def trust(self) -> dict[str, object]:
         """The trust file's object: v, policy (C2SP tlog-policy), registry_root (hex)."""
-        return trust_of(self._known(), *self._archive.geneses)
+        shelves = (*self._archive.all(), self._shelf)
+        return trust_of([vkey for shelf in shelves for vkey in shelf.vkeys()], self._known().registry_root)
 
     @property
     def minimum(self) -> int:
@@ -282,11 +280,13 @@ class Engine:
             self._held.close()
 
     def _begin(self, origin: str, root: SigningKey) -> None:
-        begun = founding.statements(origin=origin, epoch=EPOCH, log_key=self._key, root=root, contracts=self.contracts)
+        begun = founding.statements(
+            origin=origin, epoch=EPOCH, log_key=self._signer.first, root=root, contracts=self.contracts
+        )
         parsed = [statement.parse(raw) for raw in begun]
         self._genesis = Genesis.decode(parsed[0].payload)
         # Stop here: nothing is there, and the next start begins. Both entries are in one transaction.
-        for verdict in self._writer.write(parsed).verdicts:
+        for verdict in self._writer.write(self._writer.prepare(parsed)).verdicts:
             if isinstance(verdict, VigilError):
                 raise verdict
 
@@ -298,101 +298,41 @@ class Engine:
             root = merkle.range_root(self._store.node, 0, head.size)
         except (KeyError, Malformed, sqlite3.Error) as error:
             raise Unavailable("state_damaged", "the stored log cannot be read: run fsck") from error
-        if self._genesis.log_key != self._key.public.x:
+        if self._genesis.log_key != self._signer.first.public.x:
             raise ConfigError("log_key_changed", f"{keyring.LOG_KEY} is not the key that began this log")
         if origin is not None and origin not in (self.origin, *(each.origin for each in self._archive.geneses)):
             raise ConfigError("origin_changed", f"this log is called {self.origin}, and that cannot change")
+        self._signer.take_up(registry.log_keys(self._store.state), head.at_ms)
         if root != head.root or note != self._note(head):
             raise Unavailable("state_damaged", "the stored tree and its checkpoint do not fit: run fsck")
         self._shelf.published = self._seen(head, note)
 
-    def _commit(self, batch: Sequence[Statement]) -> list[Registered | VigilError]:
-        """Put statements into the log, in one transaction; whoever calls holds `_writing`."""
-        if self.stopped is not None:
-            return [Unavailable(self.stopped.code, self.stopped.detail) for _ in batch]
-        try:
-            written = self._writer.write(batch)
-        except Unavailable as error:
-            self._wrote = False
-            return [Unavailable(error.code, error.detail) for _ in batch]
-        self._wrote = True
+    def _on_disk(self, written: Written) -> None:
+        self._signer.take_up(registry.log_keys(self._store.state), written.head.at_ms)
         if written.head.size > self._shelf.published.size:
             self._shelf.published = self._seen(written.head, written.note)
-        # Stop here: on disk and signed, not answered. Whoever sends it again finds it.
-        return [self._answer(verdict, written) for verdict in written.verdicts]
-
-    def _answer(self, verdict: Placed | VigilError, written: Written) -> Registered | VigilError:
-        if isinstance(verdict, VigilError):
-            return verdict
-        size, name = written.head.size, self.entry_id(verdict.index)
-        if size < 2:
-            return Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
-        try:
-            path = written.paths.path(verdict.index)
-        except Unavailable as error:
-            return self._shelf.pruned(verdict.index) or error
-        proof = receipt.issue(
-            self._key, iss=self.origin, sub=name, root=written.head.root, size=size, index=verdict.index, path=path
-        )
-        return Registered(entry_id=name, index=verdict.index, size=size, receipt=proof, new=verdict.new)
 
     def _note(self, head: Head) -> str:
-        text = notes.Checkpoint(origin=self.origin, size=head.size, root=head.root).text()
-        return notes.Note(text=text, lines=(notes.sign(text, name=self.origin, key=self._key),)).whole()
+        return self._signer.note(head, origin=self.origin, keys=registry.log_keys(self._store.state))
 
     def _seen(self, head: Head, note: str) -> Published:
         return Published(origin=self.origin, epoch=self.epoch, size=head.size, root=head.root, note=note)
 
     def _log(self) -> upkeep.Log:
         """The log, for whoever takes parts of it away while nobody registers."""
-        public = self._key.public
         return upkeep.Log(
             origin=self.origin,
             epoch=self.epoch,
             store=self._store,
-            key=self._key,
-            keys={public.thumbprint: public},
+            key=self._signer.newest(),
+            keys={each.key.thumbprint: each.key for each in self._signer.keys},
             contracts=self.contracts,
         )
 
-    def _public(self) -> list[PublicKey]:
-        """The keys of all epochs, the newest first."""
-        return [self._key.public, *(PublicKey(each.log_key) for each in self._archive.geneses)]
-
-    def _earlier(self, found: Statement | VigilError) -> Statement | Registered | VigilError:
-        """What became of a statement in an epoch that has ended; else the statement, which this one is asked to take."""
-        place = None if isinstance(found, VigilError) else self._archive.of(found.entry)
-        if place is None:
-            return found
-        shelf, index = place
-        try:
-            proof = shelf.receipt(index)
-        except VigilError as error:
-            return error
-        name, size = shelf.entry_id(index), shelf.published.size
-        return Registered(entry_id=name, index=index, size=size, receipt=proof, new=False)
+    def _keys(self) -> list[LogKey]:
+        return [each for shelf in (self._shelf, *reversed(self._archive.all())) for each in shelf.keys]
 
     def _known(self) -> Genesis:
         if self._genesis is None:
             raise AssertionError("an open log has a genesis")
         return self._genesis
-
-
-def _read(raw: bytes) -> Statement | VigilError:
-    """The statement in `raw`; what others attached to it unsigned is left out. Source: RFC 9943 §6.3."""
-    with contextlib.suppress(ProtocolError):
-        return statement.parse(raw)
-    try:
-        return statement.parse(rules.bare(raw))
-    except ProtocolError as error:
-        return error
-
-
-def trust_of(genesis: Genesis, *earlier: Genesis) -> dict[str, object]:
-    """The trust file's object for the log of this genesis and its earlier epochs, without witnesses."""
-    keys = [
-        notes.NoteKey(name=each.origin, kind=notes.SIGNATURE, key=PublicKey(each.log_key))
-        for each in (*earlier, genesis)
-    ]
-    lines = "".join(f"log {key.vkey()}\n" for key in keys)
-    return {"v": 1, "policy": f"{lines}quorum none\n", "registry_root": genesis.registry_root.hex()}

@@ -15,12 +15,13 @@ from ledger import founding, keyfile, registry
 from ledger.log import keyring, snapshots
 from ledger.log.keeping import CLOSED, MINIMUM
 from ledger.log.shelf import Published, Shelf
+from ledger.log.signer import Signer, trust_of, vkeys
 from ledger.log.store import FILE, Head, Store
 from ledger.log.upkeep import Log
 from ledger.log.verifying import Verifying
 from ledger.log.writer import Writer
 from ledger.policy import in_force
-from protocol import merkle, notes, statement
+from protocol import merkle, statement
 from protocol.documents import Genesis, Policy
 from protocol.errors import ConfigError, Malformed, NotFound, Unavailable, VigilError
 from protocol.keys import SigningKey
@@ -46,6 +47,26 @@ def newest(folder: Path) -> int:
     while epoch < EPOCHS_MAX and (folder / file_of(epoch + 1)).exists():
         epoch += 1
     return epoch
+
+
+def trust(folder: Path) -> dict[str, object]:
+    """The trust file's object for all epochs of the ledger in `folder`: v, policy (C2SP tlog-policy), registry_root (hex).
+
+    Raises NotFound: state_missing; Unavailable: state_unreadable.
+    """
+    found: list[str] = []
+    root = b""
+    for epoch in range(FIRST, newest(folder) + 1):
+        if not (folder / file_of(epoch)).exists():
+            raise NotFound("state_missing", f"there is no ledger in {folder}: run it once")
+        with contextlib.closing(Store.reader(folder, file_of(epoch))) as store:
+            try:
+                genesis = registry.genesis_of(store.state)
+            except KeyError as error:
+                raise NotFound("state_missing", f"the ledger in {folder} has no genesis yet: run it once") from error
+            found += vkeys(genesis.origin, registry.log_keys(store.state), store.head().at_ms)
+            root = genesis.registry_root
+    return trust_of(found, root)
 
 
 def next_origin(origin: str) -> str:
@@ -193,16 +214,11 @@ def _write_next(
                 contracts=old.contracts,
                 verifying=verifying,
                 now_ms=now_ms,
-                note=lambda grown: _note(grown, origin, key),
+                note=lambda grown: Signer(folder, key).note(grown, origin=origin, keys=registry.log_keys(store.state)),
             )
-            for verdict in writer.write([statement.parse(raw) for raw in begun]).verdicts:
+            for verdict in writer.write(writer.prepare([statement.parse(raw) for raw in begun])).verdicts:
                 if isinstance(verdict, VigilError):
                     raise verdict
-
-
-def _note(head: Head, origin: str, key: SigningKey) -> str:
-    text = notes.Checkpoint(origin=origin, size=head.size, root=head.root).text()
-    return notes.Note(text=text, lines=(notes.sign(text, name=origin, key=key),)).whole()
 
 
 def _opened(folder: Path, epoch: int) -> tuple[Shelf, Genesis]:
@@ -216,7 +232,9 @@ def _opened(folder: Path, epoch: int) -> tuple[Shelf, Genesis]:
     if genesis.log_key != key.public.x or genesis.epoch != epoch:
         store.close()
         raise ConfigError("log_key_changed", f"{key_of(epoch)} is not the key that began epoch {epoch}")
-    shelf = Shelf(key=key, reader=store)
+    signer = Signer(folder, key)
+    signer.take_up(registry.log_keys(store.state), head.at_ms)
+    shelf = Shelf(signer=signer, reader=store)
     shelf.published = Published(origin=genesis.origin, epoch=epoch, size=head.size, root=head.root, note=store.note())
     shelf.minimum, shelf.cosigned = store.keeping.mark(MINIMUM), store.keeping.cosigned()
     return shelf, genesis

@@ -5,12 +5,16 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from ledger.log.engine import BATCH_MAX, Engine, Registered
+from ledger.log.engine import Engine
+from ledger.log.registering import BATCH_MAX, Registered
 from protocol.errors import Unavailable, VigilError
 
 WAITING_MAX = (
     4096  # statements that wait or are being written, some 300 MB at the worst; who comes beyond is asked to come back
 )
+JOB_MAX = (
+    4 * BATCH_MAX
+)  # statements at once, where so many wait: while one transaction is written, the next is verified
 
 Verdicts = list[Registered | VigilError]
 
@@ -51,7 +55,7 @@ class Intake:
         if self._writing or not self._queue:
             return
         count = 0
-        while self._queue and count < BATCH_MAX:
+        while self._queue and count < JOB_MAX:
             self._writing.append(self._queue.popleft())
             count += len(self._writing[-1][0])
         raws = [raw for group, _ in self._writing for raw in group]

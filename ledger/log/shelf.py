@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ledger.log.keeping import GONE
+from ledger.log.signer import Signer, vkeys
 from ledger.log.store import Entry, Store
+from ledger.registry import LogKey
 from ledger.rules import State
 from protocol import merkle, receipt, tiles
 from protocol.errors import NotFound, Unavailable
-from protocol.keys import SigningKey
 
 T = TypeVar("T")
 
@@ -35,8 +36,8 @@ NOTHING = Published(origin="", epoch=0, size=0, root=merkle.EMPTY_ROOT, note="")
 class Shelf:
     """What an epoch hands out. published: its newest tree head, which whoever writes the log replaces as a whole."""
 
-    def __init__(self, *, key: SigningKey, reader: Store) -> None:
-        self._key, self._reader, self._reading = key, reader, threading.Lock()
+    def __init__(self, *, signer: Signer, reader: Store) -> None:
+        self._signer, self._reader, self._reading = signer, reader, threading.Lock()
         self.published = NOTHING
         self.minimum = 0
         """The minimum index: what is below may have gone. Source: C2SP tlog-tiles, Pruning."""
@@ -46,6 +47,15 @@ class Shelf:
     def checkpoint(self) -> str:
         """What the outside is shown: the newest checkpoint that enough witnesses cosigned, else the newest signed one."""
         return self.cosigned or self.published.note
+
+    @property
+    def keys(self) -> tuple[LogKey, ...]:
+        """Every key that signs or signed in this epoch, oldest first."""
+        return self._signer.keys
+
+    def vkeys(self) -> list[str]:
+        """The verifier keys of its checkpoints."""
+        return vkeys(self.published.origin, self._signer.keys, self._signer.now_ms)
 
     def entry_id(self, index: int) -> str:
         """The name of an entry."""
@@ -96,12 +106,12 @@ class Shelf:
         with self._reading, self._reader.reading():
             return question(self._reader.state)
 
-    def receipt(self, index: int, seen: Published | None = None) -> bytes:
-        """A receipt for the newest tree, or the one that was `seen`.
+    def receipt(self, index: int, seen: Published | None = None, *, alg: int | None = None) -> bytes:
+        """A receipt for the newest tree, or the one that was `seen`. alg: the COSE algorithm of its signature, when it matters.
 
-        Raises NotFound: entry_unknown, entry_pruned; Unavailable: receipt_too_early, node_missing.
+        Raises NotFound: entry_unknown, entry_pruned, alg_not_offered; Unavailable: receipt_too_early, node_missing.
         """
-        seen = seen or self.published
+        seen, key = seen or self.published, self._signer.for_receipts(alg)
         _check(index, seen)
         if seen.size < 2:
             raise Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
@@ -111,7 +121,7 @@ class Shelf:
         except Unavailable as error:
             raise self.pruned(index) or error from error
         return receipt.issue(
-            self._key,
+            key,
             iss=seen.origin,
             sub=self.entry_id(index),
             root=seen.root,
@@ -136,7 +146,7 @@ class Shelf:
                 raise
             raise NotFound("size_pruned", f"proofs begin at the minimum index {self.minimum}") from error
         return receipt.issue_consistency(
-            self._key,
+            self._signer.for_receipts(),
             iss=seen.origin,
             sub=f"{seen.epoch}.{size1}-{seen.size}",
             root=seen.root,

@@ -5,6 +5,7 @@ started or is stuck costs nothing but its help: whoever asked verifies in place,
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import select
@@ -18,7 +19,8 @@ from protocol.signatures import Claim, packed
 
 MODULE = "ledger.log.signatures"
 JOB_CLAIMS = 32  # in one job: handing it over costs little, and the first verdicts come soon
-JOBS_AHEAD = 3  # jobs in the process's hands: it never waits, and its pipe never holds much
+JOBS_AHEAD = 8  # jobs in the process's hands: it goes on while what it said before is written and receipted
+PIPE_SIZE = 1024 * 1024  # bytes that its input holds, where the system allows it: jobs of usual statements fit
 POOL_FROM = 16  # fewer claims than these are verified in place: a job would only add to the wait
 STUCK_AFTER_S = 2.0  # 32 signatures take some milliseconds; a process that takes so long is ended
 AGAIN_AFTER_S = 5.0  # a process that ended is started again so much later
@@ -72,11 +74,13 @@ class Verifying:
                 return None
             if self._process.stdin is not None:
                 os.set_blocking(self._process.stdin.fileno(), False)
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(self._process.stdin.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         return self._process
 
 
 class Verdicts:
-    """The verdicts on some claims, in their order."""
+    """The verdicts on some claims, in their order. Two follow each other: the second is asked for when the first was told."""
 
     def __init__(
         self, owner: Verifying, process: subprocess.Popen[bytes] | None, claims: Sequence[Claim | None]
@@ -86,6 +90,7 @@ class Verdicts:
         self._jobs = deque(kept[place : place + JOB_CLAIMS] for place in range(0, len(kept), JOB_CLAIMS))
         self._asked: deque[int] = deque()  # claims in each job that is in its hands
         self._told: deque[bool] = deque()
+        self._give()
 
     def next(self) -> bool | None:
         """Whether the next claim holds; None when nobody knows and the caller has to look."""

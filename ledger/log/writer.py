@@ -33,6 +33,15 @@ class Written:
     paths: merkle.Paths
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Statements that are to be written together. claims: of their signatures; promised: what becomes of those."""
+
+    statements: tuple[Statement, ...]
+    claims: tuple[Claim | None, ...]
+    promised: Verdicts
+
+
 class Writer:
     """Who alone writes a log's database; for one thread at a time. note: signs a head as a checkpoint."""
 
@@ -48,18 +57,26 @@ class Writer:
         self._store, self._contracts, self._verifying = store, contracts, verifying
         self._now_ms, self._note = now_ms, note
 
-    def write(self, batch: Sequence[Statement]) -> Written:
-        """Put statements into the log, each once, or say of each why not. Raises Unavailable: storage_failed."""
-        claims = [self._claim(found) for found in batch]
-        promised = self._verifying.verdicts(claims)
+    def prepare(self, batch: Sequence[Statement]) -> Prepared:
+        """Have the signatures verified, elsewhere if that helps, of what is to be written next."""
+        claims = tuple(map(self._claim, batch))
+        return Prepared(statements=tuple(batch), claims=claims, promised=self._verifying.verdicts(claims))
+
+    def write(self, batch: Prepared, *, judged: Callable[[], None] = lambda: None) -> Written:
+        """Put statements into the log, each once, or say of each why not. judged: called before the wait for the disk, and
+        may prepare what comes next.
+
+        Raises Unavailable: storage_failed.
+        """
         draft = _Draft(self._store)
         try:
             with self._store.writing():
                 before = draft.head
-                verdicts = [
-                    self._one(_checked(found, claim, promised), draft)
-                    for found, claim in zip(batch, claims, strict=True)
-                ]
+                verdicts = tuple(
+                    self._one(_checked(found, claim, batch.promised), draft)
+                    for found, claim in zip(batch.statements, batch.claims, strict=True)
+                )
+                judged()
                 paths = merkle.Paths(draft.node, draft.head.size)
                 note = self._store.note()
                 if draft.head.size > before.size:
@@ -69,8 +86,8 @@ class Writer:
         except sqlite3.Error as error:
             raise Unavailable("storage_failed", f"the statement could not be stored: {error}") from error
         finally:
-            promised.finish()
-        return Written(verdicts=tuple(verdicts), head=draft.head, note=note, paths=paths)
+            batch.promised.finish()
+        return Written(verdicts=verdicts, head=draft.head, note=note, paths=paths)
 
     def _claim(self, found: Statement) -> Claim | None:
         """What the signature claims, under the key that it names; None when no such key may sign: then the judge says why."""

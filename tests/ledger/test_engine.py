@@ -16,7 +16,8 @@ import pytest
 from ledger import founding
 from ledger.contracts import STANDARD
 from ledger.log import fsck, keyring
-from ledger.log.engine import BATCH_MAX, DEFAULT_ORIGIN, Engine, Registered
+from ledger.log.engine import DEFAULT_ORIGIN, Engine
+from ledger.log.registering import BATCH_MAX, Registered
 from ledger.log.store import FILE
 from ledger.rules import Refused
 from protocol import cbor, cose, documents, merkle, notes, policy, receipt, statement, tiles

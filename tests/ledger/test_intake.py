@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.log.engine import BATCH_MAX, Registered
 from ledger.log.intake import Intake
+from ledger.log.registering import BATCH_MAX, Registered
 from protocol.errors import Unavailable, VigilError
 from tests.support import ledgers
 

@@ -3,17 +3,14 @@
 import contextlib
 import json
 import os
-import signal
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ledger.log import engine as engines
-from ledger.log import fsck, store
+from ledger.log import fsck, registering
 from protocol import merkle, notes, receipt, statement
-from tests.support import ledgers
+from tests.support import killing, ledgers
 
 STEPS_MAX = 400  # far above what the work below takes; reaching it would mean that it never ends
 TOLD = "told.jsonl"  # what the ledger let out before it died, one JSON object a line
@@ -29,47 +26,18 @@ def work(folder: Path, tell: Callable[[dict[str, object]], None]) -> None:
         raw = ledgers.anchor(3)
         many = (ledgers.anchor(1), ledgers.anchor(9, ledgers.STRANGER), ledgers.enrolment(2), raw)
         found = log.register_many(many)[-1]
-        assert isinstance(found, engines.Registered)
+        assert isinstance(found, registering.Registered)
         tell({"raw": raw.hex(), "index": found.index, "receipt": found.receipt.hex(), "note": log.checkpoint()})
 
 
 def killed_at(step: int, folder: Path) -> bool:
     """Does the work in a process that kills itself before its durable step number `step`. Whether it did."""
-    child = os.fork()
-    if child == 0:
-        try:
-            _die_at(step)
-            with (folder.parent / TOLD).open("a") as told:
-                work(folder, lambda said: print(json.dumps(said), file=told, flush=True))
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
-    return os.WIFSIGNALED(status)
 
+    def telling() -> None:
+        with (folder.parent / TOLD).open("a") as told:
+            work(folder, lambda said: print(json.dumps(said), file=told, flush=True))
 
-def _die_at(step: int) -> None:
-    """Every statement of SQL on the writing connection, every sync and every rename of a key file is a step."""
-    left = [step]
-
-    def one(*_: object) -> None:
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-
-    connected, fsync, replace = store._connected, os.fsync, Path.replace
-
-    def watched(path: Path, mode: str = "rwc") -> sqlite3.Connection:
-        one()
-        db = connected(path, mode)
-        if mode == "rwc":
-            db.set_trace_callback(one)
-        return db
-
-    store._connected = watched
-    os.fsync = lambda descriptor: (one(), fsync(descriptor))[1]
-    Path.replace = lambda self, to: (one(), replace(self, to))[1]  # type: ignore[method-assign,assignment]
+    return killing.killed_at(step, telling)
 
 
 def told(folder: Path) -> list[dict[str, object]]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ledger.log import fsck, keyring
-from ledger.log.engine import Engine, Registered
+from ledger.log.engine import Engine
+from ledger.log.registering import Registered
 from protocol import documents, keys, receipt, statement
 from protocol.growth import Placed
 from protocol.keys import SigningKey
