@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import random
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -11,6 +14,7 @@ from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from ledger.serving import serving
 from ledger.settings import Settings
+from ledger.witness import asking
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -41,12 +45,29 @@ async def serve(engine: Engine, settings: Settings, *, ready: Callable[[Addresse
 
 @contextlib.asynccontextmanager
 async def running(engine: Engine, settings: Settings) -> AsyncIterator[Addresses]:
-    """The ledger while the block runs; signals are the caller's. Raises Unavailable: address_in_use."""
+    """The ledger while the block runs; signals are the caller's.
+
+    Raises Unavailable: address_in_use; ConfigError: witness_policy, witness_url, log_rolled_back.
+    """
     metrics = Metrics(engine.contracts.codes)
     world = http.app(engine, metrics, answer_within_s=settings.answer_within_s)
     operator = http.metrics_app(engine, metrics)
     async with (
+        _witnessed(engine, settings, metrics),
         serving(world, host=settings.host, port=settings.port) as url,
         serving(operator, host=settings.metrics_host, port=settings.metrics_port) as watched,
     ):
         yield Addresses(url=url, metrics=watched)
+
+
+@contextlib.asynccontextmanager
+async def _witnessed(engine: Engine, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+    """Witnesses are asked while the block runs, when a policy names some: before it, for what they hold of this log."""
+    if not settings.witness_policy:
+        yield
+        return
+    policy = asking.read_policy(settings.witness_policy, engine)
+    async with asking.asked(
+        engine, policy, metrics.witnesses, monotonic_s=time.monotonic, rng=random.Random(os.urandom(16))
+    ):
+        yield

@@ -16,7 +16,9 @@ ANSWER_WITHIN_MAX_S = 30  # clients and proxies give up about then; a longer wai
 class Settings:
     """state: the ledger's folder; origin: its name for the first run, later empty or the same; port 0: any free one.
 
-    metrics_host, metrics_port: counters and health, apart from what the world may see.
+    metrics_host, metrics_port: counters and health, apart from what the world may see. witness_policy: a C2SP tlog-policy
+    file that names this log and its witnesses with their addresses; empty: nobody is asked to cosign. verify_process: whether
+    a process beside the ledger's own helps to verify signatures when many wait.
     answer_within_s: how long a client that posts a statement waits for its receipt before it is told to ask later; 0: at once.
     """
 
@@ -27,6 +29,8 @@ class Settings:
     metrics_port: int = 9103
     origin: str = ""
     answer_within_s: float = 5.0
+    witness_policy: str = ""
+    verify_process: bool = True
 
     def __post_init__(self) -> None:
         for name in ("port", "metrics_port"):
