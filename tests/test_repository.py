@@ -51,6 +51,9 @@ PURE = (
     "ledger.rules",
     "ledger.questions",
     "ledger.contracts",
+    "ledger.founding",
+    "ledger.policy",
+    "ledger.policyfile",
     "ledger.registry",
     "ledger.devices",
     "ledger.anchors",
@@ -115,6 +118,22 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
                 assert within(item, allowed), f"{name} may not import {item}"
         if module.split(".")[0] == "numpy":
             assert within(name, NUMPY_ROOMS), f"{name} may not import numpy"
+
+
+def test_contracts_ask_each_other_and_import_only_the_port_and_the_registry() -> None:
+    kept = [
+        dotted(path)
+        for path in PATHS
+        if any(isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CONTRACT" for node in TREES[path].body)
+    ]
+    assert {"ledger.registry", "ledger.policy", "ledger.anchors", "ledger.devices"} <= set(kept)
+    for path in PATHS:
+        own = [name for name in kept if within(dotted(path), (name,))]
+        for module, names in imported(TREES[path]) if own else ():
+            if within(module, ("ledger",)):
+                reached = [module] if module != "ledger" else [f"ledger.{item}" for item in names]
+                allowed = ("ledger.rules", "ledger.questions", "ledger.registry", *own)
+                assert all(within(each, allowed) for each in reached), f"{dotted(path)} imports {module}"
 
 
 def test_no_module_of_the_log_imports_a_partys_rooms_or_names_its_key() -> None:

@@ -11,6 +11,7 @@ import click
 
 from ledger.cli import common
 from ledger.party import settings
+from ledger.party.mount import SLICES, commands
 from ledger.party.node import KEY, load_key, opened
 from ledger.party.settings import Settings
 from ledger.party.store import Store
@@ -116,6 +117,10 @@ def status(host: Host, state: Path | None, conflicts: Path | None) -> Answer:
         "conflicts": len(files),
     }
     return Answer(data=data, text="\n".join(_lines(data)))
+
+
+for _name, _command in commands(SLICES).items():
+    cli.add_command(_command, _name)
 
 
 def _lines(data: Mapping[str, object]) -> list[str]:
