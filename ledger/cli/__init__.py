@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.cli import checking, exporting, monitoring, policies, registry, serving
+from ledger.cli import checking, exporting, keeping, monitoring, policies, registry, serving
 from ledger.witness import cli as witness
 
 
@@ -22,6 +22,9 @@ for command in (
     checking.verify,
     exporting.pack,
     monitoring.monitor,
+    keeping.redact,
+    keeping.prune,
+    keeping.roll_over,
 ):
     cli.add_command(command)
 cli.add_command(witness.cli)

@@ -25,6 +25,7 @@ def check(host: Host, state: Path | None) -> Answer:
     found = fsck.check(folder, progress)
     data = {"whole": True, "origin": found.origin, "size": found.size}
     data |= {"root": found.root.hex(), "head": found.chain.hex()}
+    data |= {"epoch": found.epoch, "minimum": found.minimum, "redacted": list(found.redacted)}
     return Answer(data=data, text=f"{found.origin} is whole: {found.size} entries, root {found.root.hex()}")
 
 
