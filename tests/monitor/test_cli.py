@@ -17,7 +17,9 @@ from ledger import contracts
 from ledger.http import app as http
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
+from protocol.documents import MEMBERS
 from tests.support import ledgers
+from tests.support.policies import read_by
 from tests.support.serving import nobody, served
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,22 @@ def test_a_log_is_followed_once_and_again(tmp_path: Path, engine: Engine, url: s
 def test_plain_lines_say_the_same_to_people(tmp_path: Path, url: str) -> None:
     found = ran(tmp_path, url, "--subject", "vigil:log:")
     assert [line.split(":")[0] for line in found.stdout.splitlines()] == ["checkpoint", "alert", "followed"]
+
+
+def test_a_member_reads_with_a_key_what_is_not_for_everybody(tmp_path: Path, engine: Engine, url: str) -> None:
+    engine.register(read_by(tmp_path / "ledger", engine, MEMBERS))
+    engine.register(ledgers.anchor(1))
+    key = tmp_path / "key.pem"
+    key.write_text(ledgers.GATEWAY.pem())
+    issuer = ("--issuer", ledgers.GATEWAY.public.urn)
+    assert [line["event"] for line in lines(ran(tmp_path, url, "--json", *issuer))] == ["checkpoint", "followed"]
+    (tmp_path / "m" / "followed.json").unlink()
+    found = lines(ran(tmp_path, url, "--json", *issuer, "--key", str(key)))
+    assert [line["event"] for line in found] == ["checkpoint", "alert", "followed"]
+    (tmp_path / "m" / "followed.json").unlink()
+    key.write_text(ledgers.STRANGER.pem())
+    refused = ran(tmp_path, url, "--json", *issuer, "--key", str(key))
+    assert (refused.exit_code, lines(refused)[-1]["error"]) == (5, "signature_key_unknown")
 
 
 def test_exit_codes_tell_what_happened(tmp_path: Path, url: str) -> None:
