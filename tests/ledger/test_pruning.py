@@ -18,12 +18,12 @@ from protocol.retention import Retention
 from tests.support import ledgers, letters
 
 DAY_MS = 86_400_000
-SIZE = 560
+SIZE = 564
 
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger of 560 entries over 70 days, to copy; an admission is at 2 and another at 300."""
+    """A ledger of 564 entries over 56 days, to copy; an admission is at 2 and another at 303."""
     folder = tmp_path_factory.mktemp("grown")
     clock = ledgers.Clock()
     with letters.checked(folder, clock) as engine:
@@ -90,7 +90,7 @@ def test_what_is_below_the_minimum_goes_and_what_stays_has_its_statement_and_its
         assert engine.minimum == 530
         key = ledgers.log_key(folder)
         for index, raw in enumerate(raws):
-            if index >= 530 or index in (0, 1, 2, 300):
+            if index >= 530 or index in (0, 1, 2, 303):
                 assert engine.statement(index) == raw
                 proof = engine.receipt(index)
                 assert (
@@ -135,7 +135,7 @@ def test_tiles_that_end_at_or_below_the_minimum_are_denied_and_all_others_are_wh
 
 
 def test_a_pruned_log_grows_and_is_pruned_again(folder: Path) -> None:
-    for minimum in (3, 256, 513, 561):
+    for minimum in (3, 256, 513, 565):
         with letters.checked(folder) as engine:
             custody.prune(engine, letters.root(folder), minimum=minimum)
             for n in range(20):
@@ -143,7 +143,7 @@ def test_a_pruned_log_grows_and_is_pruned_again(folder: Path) -> None:
         assert letters.check(folder).minimum == minimum
     with letters.checked(folder) as engine:
         tree = merkle.Tree(leaves(engine))
-        for index in (0, 1, 2, 300, *range(561, engine.size)):
+        for index in (0, 1, 2, 303, *range(565, engine.size)):
             assert receipt.read(engine.receipt(index)).path == tuple(tree.path(index))
 
 
@@ -152,7 +152,7 @@ def test_pruning_makes_room(folder: Path) -> None:
         before = dict(
             db.execute("SELECT 'body', sum(length(statement)) FROM entry UNION SELECT 'nodes', count(*) FROM node")
         )
-    prune(folder, 560)
+    prune(folder, 564)
     with database(folder) as db:
         after = dict(
             db.execute("SELECT 'body', sum(length(statement)) FROM entry UNION SELECT 'nodes', count(*) FROM node")
@@ -236,7 +236,7 @@ def test_a_minimum_within_what_a_redaction_hides_is_refused_and_days_of_keeping_
         assert custody.aged(engine, keep_days=1, now_ms=ledgers.NOW_MS + 55 * DAY_MS) == 400
         custody.prune(engine, letters.root(folder), minimum=400)
     with letters.checked(folder) as engine:
-        custody.prune(engine, letters.root(folder), minimum=561)
+        custody.prune(engine, letters.root(folder), minimum=565)
     assert letters.check(folder).redacted == ()
 
 
@@ -245,7 +245,7 @@ def test_a_minimum_within_what_a_redaction_hides_is_refused_and_days_of_keeping_
     [
         ("UPDATE entry SET digest = zeroblob(32) WHERE place = 99", "node_wrong"),
         ("DELETE FROM entry WHERE place = 99", "entry_missing"),
-        ("UPDATE entry SET statement = X'' WHERE place = 300", "entry_missing"),
+        ("UPDATE entry SET statement = X'' WHERE place = 303", "entry_missing"),
         ("UPDATE entry SET statement = X'' WHERE place = 540", "entry_missing"),
         ("UPDATE entry SET at_ms = 0 WHERE place = 99", "entry_time"),
         ("DELETE FROM node WHERE level = 9 AND place = 0", "node_wrong"),
