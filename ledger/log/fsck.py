@@ -1,11 +1,12 @@
 """Check a ledger against itself: rebuild tree, state, head and checkpoint from the stored statements, and compare.
 
-Nothing stored is believed but the statements, and those only as far as their signatures go; the log's key is genesis's.
+Nothing stored is believed but the statements, and those only as far as their signatures go; the log's keys are
+genesis's, and those that it declared.
 """
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +16,18 @@ from ledger.log import epochs, pruning, snapshots
 from ledger.log.keeping import CLOSED
 from ledger.log.replay import Replay
 from ledger.log.store import Entry, Head, Store
-from protocol import merkle, notes, statement
+from ledger.registry import LogKey
+from protocol import documents, merkle, notes, statement
 from protocol.documents import Genesis
 from protocol.errors import BadSignature, Malformed, VerificationFailed
 from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
+from protocol.p256 import P256PublicKey
 from protocol.retention import Snapshot
 
 PROGRESS_EVERY = 1000  # entries between two reports of progress
 
+LogPublicKey = PublicKey | P256PublicKey
 Progress = Callable[[int, int], None]
 
 
@@ -42,12 +46,13 @@ class Found:
     minimum: int = 0
     redacted: tuple[int, ...] = ()
     epoch: int = epochs.FIRST
-    keys: Mapping[bytes, PublicKey] = field(default_factory=dict)
+    keys: Mapping[bytes, LogPublicKey] = field(default_factory=dict)
 
     @property
     def note_keys(self) -> list[NoteKey]:
         """The keys that sign the log's checkpoints."""
-        return [NoteKey(name=self.origin, kind=notes.SIGNATURE, key=key) for key in self.keys.values()]
+        signing = [key for key in self.keys.values() if isinstance(key, PublicKey)]
+        return [NoteKey(name=self.origin, kind=notes.SIGNATURE, key=key) for key in signing]
 
 
 def check(folder: Path, progress: Progress = lambda done, size: None, *, contracts: Contracts = STANDARD) -> Found:
@@ -120,7 +125,7 @@ def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
         raise VerificationFailed("head_wrong", "the stored head is not what the statements lead to")
     _check_kept(store, replay)
     genesis = registry.genesis_of(replay.state)
-    _check_note(store.note(), head, genesis)
+    _check_note(store.note(), head, genesis.origin, registry.log_keys(replay.state))
     if store.counts()["checkpoint"] != 1:
         raise VerificationFailed("checkpoint_bad", "there is more than one checkpoint")
     progress(size, size)
@@ -136,13 +141,26 @@ def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
     )
 
 
-def _keys(store: Store) -> dict[bytes, PublicKey]:
-    """The keys that sign for the log, by thumbprint, from its genesis; none when that cannot be read."""
-    try:
-        key = PublicKey(Genesis.decode(statement.parse(store.statement(0) or b"").payload).log_key)
-    except Malformed:
-        return {}
-    return {key.thumbprint: key}
+def _keys(store: Store) -> dict[bytes, LogPublicKey]:
+    """The keys that sign for the log, by thumbprint: of its genesis, and each declared by one that is known.
+
+    Read from the statements alone, before anything else is believed; none when those cannot be read.
+    """
+    found: dict[bytes, LogPublicKey] = {}
+    for entry in store.by_contract(registry.CONTRACT.name):
+        try:
+            said = statement.parse(entry.statement)
+            if said.content_type == documents.GENESIS and not found:
+                key: LogPublicKey = PublicKey(Genesis.decode(said.payload).log_key)
+            elif said.content_type == documents.LOG_KEY and said.kid in found:
+                statement.verify(said, found[said.kid], thumbprint=said.kid)
+                key = documents.LogKey.decode(said.payload).key
+            else:
+                continue
+        except (Malformed, BadSignature):
+            continue  # whoever judges the entry anew says what is wrong with it
+        found[key.thumbprint] = key
+    return found
 
 
 def _check_kept(store: Store, replay: Replay) -> None:
@@ -195,17 +213,19 @@ class _Edge:
         return value
 
 
-def _check_note(whole: str, head: Head, genesis: Genesis) -> None:
-    key = NoteKey(name=genesis.origin, kind=notes.SIGNATURE, key=PublicKey(genesis.log_key))
+def _check_note(whole: str, head: Head, origin: str, keys: Sequence[LogKey]) -> None:
+    """Every Ed25519 key that signs at the time of the newest entry has signed, and nobody else."""
+    signing = [each.key for each in keys if each.signs(head.at_ms) and isinstance(each.key, PublicKey)]
+    wanted = [NoteKey(name=origin, kind=notes.SIGNATURE, key=key) for key in signing]
     try:
         note = notes.parse(whole)
         said = Checkpoint.from_text(note.text)
-        signed = notes.verify(note, [key])
+        signed = notes.verify(note, wanted)
     except (Malformed, BadSignature) as error:
         raise VerificationFailed("checkpoint_bad", f"the stored checkpoint does not hold: {error}") from error
-    if not signed or len(note.lines) != 1:
-        raise VerificationFailed("checkpoint_bad", "the stored checkpoint is not signed by the log, or by more")
-    if said != Checkpoint(origin=genesis.origin, size=head.size, root=head.root):
+    if len(signed) != len(wanted) or len(note.lines) != len(wanted):
+        raise VerificationFailed("checkpoint_bad", "the stored checkpoint is not signed by the log's keys, or by more")
+    if said != Checkpoint(origin=origin, size=head.size, root=head.root):
         raise VerificationFailed("checkpoint_wrong", "the stored checkpoint is of another tree")
 
 

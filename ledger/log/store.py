@@ -250,6 +250,12 @@ class Store:
         for row in self._db.execute("SELECT place, digest, statement, contract, at_ms FROM entry ORDER BY place"):
             yield _entry(row)
 
+    def by_contract(self, name: str) -> Iterator[Entry]:
+        """The entries that one contract judged, in order."""
+        sql = "SELECT place, digest, statement, contract, at_ms FROM entry WHERE contract = ? ORDER BY place"
+        for row in self._db.execute(sql, (name,)):
+            yield _entry(row)
+
     def counts(self) -> Mapping[str, int]:
         """How many rows each table has."""
         return {name: self._db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in TABLES}
