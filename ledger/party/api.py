@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -42,6 +43,7 @@ TITLES = {
 }
 SENTENCES = {404: "there is nothing under this address", 405: "this address does not take that method"}
 
+_OPENAPI = Path(__file__).with_name("openapi.json")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MARKS = {"true": True, "false": False}
 
@@ -88,6 +90,7 @@ def app(node: Node, metrics: Metrics, slices: Sequence[Slice]) -> Starlette:
         ("/whoami", face.whoami, ["GET"]),
         ("/statements", face.queue, ["POST"]),
         ("/statements/{digest}", face.statement, ["GET"]),
+        ("/openapi.json", face.openapi, ["GET"]),
     ]
     routes: list[BaseRoute] = [Route(path, handler, methods=methods) for path, handler, methods in own]
     found = Starlette(
@@ -107,7 +110,7 @@ class Face:
     """The routes of a party itself."""
 
     def __init__(self, node: Node) -> None:
-        self._node = node
+        self._node, self._openapi = node, _OPENAPI.read_bytes()
 
     async def about(self, _: Request) -> Response:
         """GET /.well-known/vigil-party: its name and its key, for those who write them into their settings."""
@@ -136,7 +139,7 @@ class Face:
             raise NotAllowed("type_reserved", "statements that change keys or rules of a log are not made here")
         digest = await self._node.queue(document, content_type=media, sub=sub, hashed=hashed)
         where = {"location": f"/statements/{digest.hex()}"}
-        return JSONResponse(_shown(await self._node.find(digest)), status_code=202, headers=where)
+        return JSONResponse(shown(await self._node.find(digest)), status_code=202, headers=where)
 
     async def statement(self, request: Request) -> Response:
         """GET /statements/{digest}: where it stands, with its receipt once a log holds it."""
@@ -144,7 +147,11 @@ class Face:
         name = request.path_params["digest"]
         if not _DIGEST.fullmatch(name):
             raise NotFound("statement_unknown", "a statement is named by its SHA-256, 64 hex digits")
-        return JSONResponse(_shown(await self._node.find(bytes.fromhex(name))))
+        return JSONResponse(shown(await self._node.find(bytes.fromhex(name))))
+
+    async def openapi(self, _: Request) -> Response:
+        """GET /openapi.json: this interface."""
+        return Response(self._openapi, media_type="application/json", headers={"cache-control": "no-cache"})
 
     async def _check_writer(self, request: Request, content: bytes) -> None:
         if not self._node.may_write(await self._node.caller(request.scope, content)):
@@ -181,14 +188,15 @@ def _asked(given: Sequence[tuple[str, str]]) -> tuple[str, bool]:
     return found["sub"], hashed
 
 
-def _shown(row: Row) -> dict[str, object]:
-    shown: dict[str, object] = {"digest": row.digest.hex(), "state": row.state, "made_ms": row.made_ms}
+def shown(row: Row) -> dict[str, object]:
+    """Where a statement stands, as JSON says it."""
+    found: dict[str, object] = {"digest": row.digest.hex(), "state": row.state, "made_ms": row.made_ms}
     if row.receipt is not None:
         receipt = base64.b64encode(row.receipt).decode()
-        shown |= {"entry_id": row.entry_id, "index": row.index, "size": row.size, "receipt": receipt}
+        found |= {"entry_id": row.entry_id, "index": row.index, "size": row.size, "receipt": receipt}
     if row.refused is not None:
-        shown["refused"] = row.refused
-    return shown
+        found["refused"] = row.refused
+    return found
 
 
 def _status(error: VigilError) -> int:
