@@ -8,19 +8,22 @@ that a damaged database gives no pack.
 import contextlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger import registry
 from ledger.log import epochs, keyring
 from ledger.log.keeping import GONE, MINIMUM
+from ledger.log.signer import Signer
 from ledger.log.store import FILE, Store
 from ledger.registry import records
-from protocol import merkle, notes, policy, receipt, statement, tlog_proof
+from ledger.registry.records import LogKey
+from protocol import cose, merkle, notes, policy, receipt, statement, tlog_proof
 from protocol.errors import Malformed, NotFound, ProtocolError, Unavailable, VerificationFailed
-from protocol.keys import PublicKey, SigningKey
+from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
+from protocol.p256 import P256PublicKey
 from protocol.tlog_proof import Proof
 
 DEMO_FOLDER = "ledger"  # where a demo that was kept has its ledger
@@ -44,9 +47,12 @@ class Pack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """What the database says of an entry, of one moment. raw: its statement, `GONE` when that was taken away."""
+    """What the database says of an entry, of one moment. raw: its statement, `GONE` when that was taken away; keys: the log's;
+    at_ms: the log's time."""
 
     origin: str
+    keys: tuple[LogKey, ...]
+    at_ms: int
     digest: bytes
     raw: bytes
     note: str
@@ -54,11 +60,11 @@ class _Found:
     issuer: PublicKey | None
 
 
-def pack(folder: Path, entry_id: str) -> Pack:
-    """The pack of an entry. folder: the ledger's, or a kept demo's.
+def pack(folder: Path, entry_id: str, *, alg: int | None = None) -> Pack:
+    """The pack of an entry. folder: the ledger's, or a kept demo's; alg: of the receipt, where the log has a key for another.
 
-    Raises NotFound: state_missing, entry_unknown, entry_pruned, key_missing; Unavailable: receipt_too_early, state_damaged,
-    state_unreadable, key_unreadable.
+    Raises NotFound: state_missing, entry_unknown, entry_pruned, key_missing, alg_not_offered; Unavailable: receipt_too_early,
+    state_damaged, state_unreadable, key_missing, key_unreadable.
     """
     place, match = _ledger(folder), _ENTRY_ID.fullmatch(entry_id)
     if match is None:
@@ -68,9 +74,10 @@ def pack(folder: Path, entry_id: str) -> Pack:
         raise NotFound("entry_unknown", f"the ledger in {place} has no epoch {epoch}")
     with contextlib.closing(Store.reader(place, epochs.file_of(epoch))) as store, store.reading():
         found = _read(store, index)
-    key = keyring.load(place, epochs.key_of(epoch))
+    signer = Signer(place, keyring.load(place, epochs.key_of(epoch)))
+    signer.take_up(found.keys, found.at_ms)
     try:
-        return _made(entry_id, index, found, key)
+        return _made(entry_id, index, found, signer.for_receipts(alg))
     except (ProtocolError, VerificationFailed) as error:
         raise Unavailable("state_damaged", f"the stored log does not prove the entry: run fsck ({error})") from error
 
@@ -107,6 +114,8 @@ def _read(store: Store, index: int) -> _Found:
         raise
     return _Found(
         origin=genesis.origin,
+        keys=records.log_keys(store.state),
+        at_ms=head.at_ms,
         digest=entry.digest,
         raw=entry.statement,
         note=note,
@@ -130,21 +139,21 @@ def _issuer(store: Store, thumbprint: bytes) -> PublicKey:
     raise Unavailable("state_damaged", "the log holds a statement by a key that its registry does not know: run fsck")
 
 
-def _made(entry_id: str, index: int, found: _Found, key: SigningKey) -> Pack:
-    """Raises ProtocolError, VerificationFailed: unless all of it holds."""
-    head = _head(found.note)
-    log = NoteKey(name=found.origin, kind=notes.SIGNATURE, key=key.public)
+def _made(entry_id: str, index: int, found: _Found, key: cose.Signer) -> Pack:
+    """key: signs the receipt. Raises ProtocolError, VerificationFailed: unless all of it holds."""
+    head, public = _head(found.note), _public(found.keys, key.thumbprint)
+    log = _signer_of(found)
     proof = receipt.issue(
         key, iss=found.origin, sub=entry_id, root=head.root, size=head.size, index=index, path=found.path
     )
     in_file = Proof(index=index, path=found.path, checkpoint=found.note)
-    receipt.check(proof, entry=found.digest, key=key.public, thumbprint=key.public.thumbprint)
+    receipt.check(proof, entry=found.digest, key=public, thumbprint=public.thumbprint)
     tlog_proof.verify(in_file, entry=found.digest, policy=policy.parse(f"log {log.vkey()}\nquorum none\n"))
     files = {
         "receipt.cose": proof,
         "entry.tlog-proof": in_file.encode(),
         "checkpoint": found.note.encode(),
-        "log.pem": key.public.pem().encode(),
+        "log.pem": public.pem().encode(),
         "log.vkey": f"{log.vkey()}\n".encode(),
     }
     if found.issuer is not None:
@@ -175,6 +184,28 @@ def _made(entry_id: str, index: int, found: _Found, key: SigningKey) -> Pack:
     )
 
 
+def _public(keys: Sequence[LogKey], thumbprint: bytes) -> PublicKey | P256PublicKey:
+    """The log's key of this thumbprint, as its state has it. Raises VerificationFailed: log_key_other."""
+    for each in keys:
+        if each.key.thumbprint == thumbprint:
+            return each.key
+    raise VerificationFailed("log_key_other", "the key in the folder is not one of this log")
+
+
+def _signer_of(found: _Found) -> NoteKey:
+    """The oldest of the log's keys that signed the checkpoint. Raises BadSignature; VerificationFailed: log_key_other."""
+    mine = [
+        NoteKey(name=found.origin, kind=notes.SIGNATURE, key=each.key)
+        for each in found.keys
+        if isinstance(each.key, PublicKey)
+    ]
+    signed = dict(notes.verify(notes.parse(found.note), mine))
+    for key in mine:
+        if key in signed:
+            return key
+    raise VerificationFailed("log_key_other", "none of this log's keys signed its checkpoint")
+
+
 def _head(note: str) -> Checkpoint:
     return Checkpoint.from_text(notes.parse(note).text)
 
@@ -183,7 +214,8 @@ _FILES = """\
 receipt.cose       the log's receipt for the tree of {size} entries (RFC 9942)
 entry.tlog-proof   the same proof as text, with the checkpoint (C2SP tlog-proof)
 checkpoint         the signed tree head of {size} entries (C2SP tlog-checkpoint)
-log.pem, log.vkey  the log's public key, in two forms
+log.pem            the public key that signed the receipt
+log.vkey           the public key that signed the checkpoint, mostly the same
 """
 _ONLINE = """\
 The checkpoint and the tiles of the log, at its address, with aics-tlog, and the proof with tlog-scales, whose output is the

@@ -11,18 +11,20 @@ from click.testing import CliRunner, Result
 
 import vigil
 from ledger import export
-from ledger.log import custody, epochs, keyring
+from ledger.log import custody, epochs, keyring, signer
 from ledger.log.store import FILE
-from protocol import notes, policy, receipt, statement, tlog_proof
+from protocol import declarations, notes, policy, receipt, statement, tlog_proof
 from protocol.errors import NotFound, Unavailable
-from protocol.keys import PublicKey
+from protocol.keys import EDDSA, PublicKey, SigningKey
 from protocol.notes import Checkpoint
+from protocol.p256 import ES256
 from tests.support import ledgers, letters
 
 FILES = {
     "README.txt", "checkpoint", "entry.tlog-proof", "issuer.pem", "log.pem", "log.vkey", "receipt.cose", "statement.cose",
     "transparent.cose",
 }  # fmt: skip
+DAY_MS = 86_400_000
 WITNESS = notes.NoteKey(name="witness.example", kind=notes.COSIGNATURE, key=ledgers.STRANGER.public)
 
 
@@ -165,6 +167,26 @@ def test_entries_of_epochs_that_ended_keep_their_packs(folder: Path) -> None:
     check(dict(next_one.files), key=keyring.load(folder, epochs.key_of(2)).public, size=next_one.size)
 
 
+def test_packs_hold_while_and_after_a_log_changes_its_keys(folder: Path) -> None:
+    old, clock = keyring.load(folder, keyring.LOG_KEY), ledgers.Clock()
+    with contextlib.closing(ledgers.opened(folder, clock)) as engine:
+        new, ec = signer.make(folder, alg=EDDSA), signer.make(folder, alg=ES256)
+        assert isinstance(new, SigningKey)
+        engine.register(declarations.log_key(old, ec, log=ledgers.ORIGIN, until_ms=None))
+        engine.register(declarations.log_key(old, new, log=ledgers.ORIGIN, until_ms=clock.at_ms + DAY_MS))
+        size = engine.size
+        check(dict(export.pack(folder, "1.5").files), key=old.public, size=size)  # both sign: the older goes on
+        clock.at_ms += 2 * DAY_MS
+        engine.register(ledgers.anchor(77))
+    check(dict(export.pack(folder, "1.5").files), key=new.public, size=size + 1)
+    made = export.pack(folder, "1.5", alg=ES256)
+    receipt.check(made.files["receipt.cose"], entry=made.digest, key=ec.public, thumbprint=ec.thumbprint)
+    assert made.files["log.pem"].decode() == ec.public.pem()
+    with pytest.raises(NotFound) as none:
+        export.pack(folder, "1.5", alg=-35)
+    assert none.value.code == "alg_not_offered"
+
+
 def change(folder: Path, *sql: str) -> None:
     """Damage the database."""
     with contextlib.closing(sqlite3.connect(folder / FILE)) as db:
@@ -197,7 +219,7 @@ def test_a_ledger_without_its_key_or_of_another_key_gives_no_pack(folder: Path) 
     (folder / keyring.LOG_KEY).write_text(ledgers.STRANGER.pem())
     with pytest.raises(Unavailable) as wrong:
         export.pack(folder, "1.3")
-    assert wrong.value.code == "state_damaged"
+    assert wrong.value.code == "key_missing"
     (folder / keyring.LOG_KEY).unlink()
     with pytest.raises(NotFound) as missing:
         export.pack(folder, "1.3")
