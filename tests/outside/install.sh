@@ -90,6 +90,7 @@ node_packages() {
 environment wfdb wfdb==4.3.1
 environment ledger scitt-cose==0.5.0 pymerkle==7.0.0
 environment cose cwt==3.3.0 pycose==1.1.0 'cbor2<6'
+environment schemathesis schemathesis==4.32.5
 newer_environment tlog aics-tlog==0.2.1 aics-witness==0.1.0 tlog-scales==0.0.3
 newer_environment scitt pyscitt==0.15.0
 node_packages node
