@@ -21,10 +21,11 @@ from ledger.log.upkeep import Log
 from ledger.log.verifying import Verifying
 from ledger.log.writer import Writer
 from ledger.policy import in_force
-from protocol import merkle, statement
+from protocol import merkle, notes, statement
 from protocol.documents import Genesis, Policy
 from protocol.errors import ConfigError, Malformed, NotFound, Unavailable, VigilError
 from protocol.keys import SigningKey
+from protocol.notes import Checkpoint
 
 FIRST = 1
 EPOCHS_MAX = 1000  # epochs in one folder: their files are all open; a ledger that reaches it begins another folder
@@ -54,8 +55,13 @@ def trust(folder: Path) -> dict[str, object]:
 
     Raises NotFound: state_missing; Unavailable: state_unreadable.
     """
-    found: list[str] = []
-    root = b""
+    begun = _begun(folder)
+    return trust_of([vkey for _, keys in begun for vkey in keys], begun[-1][0].registry_root)
+
+
+def _begun(folder: Path) -> list[tuple[Genesis, list[str]]]:
+    """The genesis of each epoch with the keys that verify its checkpoints, oldest first."""
+    found = []
     for epoch in range(FIRST, newest(folder) + 1):
         if not (folder / file_of(epoch)).exists():
             raise NotFound("state_missing", f"there is no ledger in {folder}: run it once")
@@ -64,9 +70,8 @@ def trust(folder: Path) -> dict[str, object]:
                 genesis = registry.genesis_of(store.state)
             except KeyError as error:
                 raise NotFound("state_missing", f"the ledger in {folder} has no genesis yet: run it once") from error
-            found += vkeys(genesis.origin, registry.log_keys(store.state), store.head().at_ms)
-            root = genesis.registry_root
-    return trust_of(found, root)
+            found.append((genesis, vkeys(genesis.origin, registry.log_keys(store.state), store.head().at_ms)))
+    return found
 
 
 def next_origin(origin: str) -> str:
@@ -159,7 +164,7 @@ def roll_over(folder: Path, old: Log, *, root: SigningKey, origin: str, note: st
     epoch = old.epoch + 1
     if epoch > EPOCHS_MAX:
         raise ConfigError("epochs_full", f"a folder has at most {EPOCHS_MAX} epochs: begin a ledger in another one")
-    if origin == old.origin:
+    if origin in {genesis.origin for genesis, _ in _begun(folder)}:
         raise ConfigError("origin_taken", "the next epoch is another log: it has a name of its own")
     key = keyring.load_or_make(folder, key_of(epoch))
     # Stop here: a key that has signed nothing. The next roll-over uses it.
@@ -236,7 +241,9 @@ def _opened(folder: Path, epoch: int) -> tuple[Shelf, Genesis]:
     signer.take_up(registry.log_keys(store.state), head.at_ms)
     shelf = Shelf(signer=signer, reader=store)
     shelf.published = Published(origin=genesis.origin, epoch=epoch, size=head.size, root=head.root, note=store.note())
-    shelf.minimum, shelf.cosigned = store.keeping.mark(MINIMUM), store.keeping.cosigned()
+    shelf.minimum, cosigned = store.keeping.mark(MINIMUM), store.keeping.cosigned()
+    if cosigned and Checkpoint.from_text(notes.parse(cosigned).text).size == head.size:
+        shelf.cosigned = cosigned  # else witnesses never signed the last one: what ended the epoch is shown
     return shelf, genesis
 
 

@@ -1,8 +1,9 @@
 """What the database holds beside the log: snapshots of the state, marks of work under way, the newest checkpoint that witnesses
 cosigned; and how old parts leave it."""
 
+import contextlib
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from protocol.merkle import Node
 
@@ -128,17 +129,22 @@ class Keeping:
         """Take these nodes away."""
         self._db.executemany("DELETE FROM node WHERE level = ? AND place = ?", nodes)
 
-    def overwrite(self) -> None:
-        """From now on this connection clears the room of what it deletes; outside any transaction."""
-        self._db.execute("PRAGMA secure_delete = ON")
+    @contextlib.contextmanager
+    def overwriting(self) -> Iterator[None]:
+        """Within the block, the room of what is deleted is cleared; outside any transaction."""
+        before = int(self._db.execute("PRAGMA secure_delete").fetchone()[0])
+        self._db.execute("PRAGMA secure_delete = 1").fetchone()
+        try:
+            yield
+        finally:
+            self._db.execute(f"PRAGMA secure_delete = {before:d}").fetchone()
 
     def scrub(self) -> bool:
         """Write the database anew and empty the file beside it, outside any transaction. Whether nobody was in the way.
 
-        What left its row stays in no page, free page or log of the files then: the free room of pages is cleared while rows
-        go (secure_delete), the new file has rows only (VACUUM), and the write-ahead log ends empty (TRUNCATE).
+        What left its row stays in no page, free page or log of the files then: the new file has rows only (VACUUM), and the
+        write-ahead log ends empty (TRUNCATE).
         Raises sqlite3.Error: no room for the second copy, most likely.
         """
-        self.overwrite()
         self._db.execute("VACUUM")
         return not self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

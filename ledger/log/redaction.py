@@ -26,6 +26,11 @@ def carry_out(store: Store, contracts: Contracts, keys: Mapping[bytes, cose.Veri
 
     Raises sqlite3.Error; Unavailable: database_busy; VerificationFailed: snapshot_bad.
     """
+    with store.keeping.overwriting():
+        _carry_out(store, contracts, keys)
+
+
+def _carry_out(store: Store, contracts: Contracts, keys: Mapping[bytes, cose.Verifier]) -> None:
     sizes = {snapshots.name_of(signed): size for size, signed in store.keeping.snapshots()}
     for index, document in rules.redactions(store.keeping.state(rules.REDACTED)).items():
         body = store.statement(index)
@@ -37,7 +42,6 @@ def carry_out(store: Store, contracts: Contracts, keys: Mapping[bytes, cose.Veri
         except ConfigError:
             continue
         snapshots.load(store, size, keys)
-        store.keeping.overwrite()
         with store.writing():
             store.keeping.erase(index)
         # Stop here: the row is empty, and the body may still lie in free pages and in the log beside the file.

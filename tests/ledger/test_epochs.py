@@ -190,6 +190,31 @@ def test_an_epoch_has_a_name_of_its_own(folder: Path, origin: str) -> None:
         assert engine.epoch == 1 and engine.register(letters.letter(b"on it goes")).new
 
 
+def test_no_epoch_has_the_name_of_an_earlier_one(folder: Path) -> None:
+    roll(folder)
+    with letters.checked(folder) as engine:
+        with pytest.raises(ConfigError) as taken:
+            custody.roll_over(
+                engine,
+                folder,
+                letters.root(folder),
+                origin=ledgers.ORIGIN,
+                note=engine.signed(),
+                now_ms=ledgers.Clock(),
+            )
+        assert taken.value.code == "origin_taken"
+
+
+def test_what_ended_an_epoch_is_shown_even_when_witnesses_never_signed_it(folder: Path) -> None:
+    with letters.checked(folder) as engine:
+        engine.publish(engine.signed())
+        engine.register(letters.letter(b"after the witnesses went away"))
+        last = engine.signed()
+        rolled(folder, engine)
+    with letters.checked(folder) as engine:
+        assert engine.shelf(1).checkpoint() == last
+
+
 def test_names_of_epochs_count() -> None:
     assert [epochs.next_origin(name) for name in ("log.example/1", "log.example/9", "log.example", "a/b")] == [
         *("log.example/2", "log.example/10", "log.example/2", "a/b/2")
