@@ -24,6 +24,7 @@ for command in (
     monitoring.monitor,
     keeping.redact,
     keeping.prune,
+    keeping.rotate_key,
     keeping.roll_over,
 ):
     cli.add_command(command)

@@ -1,4 +1,4 @@
-"""`vigil ledger redact`, `prune` and `roll-over`: what leaves a log, and where it goes on; on a ledger that is not running."""
+"""`vigil ledger redact`, `prune`, `rotate-key`, `roll-over`: what leaves a log, and how it goes on; while it is not running."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,9 +13,14 @@ from ledger.settings import Settings
 from protocol import notes
 from protocol.answer import Answer, Host
 from protocol.errors import ConfigError, NotFound
-from protocol.keys import SigningKey
+from protocol.keys import EDDSA, SigningKey
 from protocol.notes import Checkpoint
+from protocol.p256 import ES256
 from protocol.retention import DAYS_MAX, REASONS
+
+ALGS = {"EdDSA": EDDSA, "ES256": ES256}
+DAY_MS = 86_400_000
+OVERLAP_DAYS_MAX = 365  # as the log's rules have it
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask: what goes does not come back.")
 
@@ -57,6 +62,23 @@ def prune(host: Host, state: Path | None, before: int | None, keep_days: int | N
         said = custody.prune(log, root, minimum=minimum, keep_days=keep_days)
     data = {"minimum": minimum, "statement": said.entry_id}
     return Answer(data=data, text=f"the minimum index is {minimum}; {said.entry_id} says so")
+
+
+@click.command("rotate-key")
+@common.STATE
+@click.option("--alg", type=click.Choice(sorted(ALGS)), default="EdDSA", help="EdDSA takes over; ES256 signs receipts.")
+@click.option(
+    "--overlap-days", type=click.IntRange(1, OVERLAP_DAYS_MAX), default=30, help="How long the old key signs too."
+)
+@click.pass_obj
+def rotate_key(host: Host, state: Path | None, alg: str, overlap_days: int) -> Answer:
+    """Give the log another key: the old one signs beside it for a while, and stays in the key set for ever."""
+    settings = common.chosen(host.env, {"state": state})
+    with _stopped(settings) as (log, _):
+        said, thumbprint = custody.add_key(log, settings.state, alg=ALGS[alg], overlap_ms=overlap_days * DAY_MS)
+        data = {"key": thumbprint.hex(), "alg": alg, "statement": said.entry_id, "overlap_days": overlap_days}
+    text = f"{said.entry_id} declares the key {thumbprint.hex()}: hand out a new trust file within {overlap_days} days"
+    return Answer(data=data, text=text if alg == "EdDSA" else f"{said.entry_id} declares the key {thumbprint.hex()}")
 
 
 @click.command("roll-over")

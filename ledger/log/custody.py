@@ -1,14 +1,16 @@
-"""What an operator who holds the registry root does to a log that is not being served: redact, prune, roll over."""
+"""What an operator who holds the registry root does to a log that is not being served: redact, prune, change keys, roll over."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from ledger import founding
-from ledger.log import epochs, pruning, upkeep
+from ledger.log import epochs, pruning, signer, upkeep
 from ledger.log.engine import Engine
 from ledger.log.registering import Registered
-from protocol.errors import Unavailable
+from protocol import declarations
+from protocol.errors import ConfigError, ProtocolError, Unavailable
 from protocol.keys import SigningKey
+from protocol.p256 import P256PublicKey
 
 
 def redact(log: Engine, root: SigningKey, *, index: int, reason: str) -> Registered:
@@ -44,6 +46,24 @@ def aged(log: Engine, *, keep_days: int, now_ms: int) -> int:
     """The minimum index that keeping statements for so many days leads to."""
     with log.alone() as parts:
         return pruning.aged(parts.store, keep_days=keep_days, now_ms=now_ms)
+
+
+def add_key(log: Engine, folder: Path, *, alg: int, overlap_ms: int) -> tuple[Registered, bytes]:
+    """A new key for the log: an Ed25519 key takes over after `overlap_ms`, an ES256 key signs receipts for who asks for that.
+
+    Returns also its thumbprint. Raises ConfigError: key_not_taken, when the rules do not let it; as Engine.register does.
+    """
+    with log.alone() as parts:
+        now_ms, origin, old = parts.store.head().at_ms, parts.origin, parts.key
+        replaces = alg == old.alg or any(isinstance(key, P256PublicKey) for key in parts.keys.values())
+        new = signer.make(folder, alg=alg)
+    raw = declarations.log_key(old, new, log=origin, until_ms=now_ms + overlap_ms if replaces else None)
+    try:
+        # Stop here: a key that nobody declared and that signs nothing.
+        return log.register(raw), new.thumbprint
+    except ProtocolError as error:
+        (folder / signer.name_of(new.thumbprint)).unlink()
+        raise ConfigError("key_not_taken", f"the log does not take another key now: {error.detail}") from error
 
 
 def roll_over(

@@ -176,12 +176,12 @@ class Engine:
         """What `question` finds in the state, which is of one moment while it asks. Blocks."""
         return self._shelf.look(question)
 
-    def receipt(self, index: int) -> bytes:
-        """A receipt for the newest checkpoint.
+    def receipt(self, index: int, *, alg: int | None = None) -> bytes:
+        """A receipt for the newest checkpoint. alg: the COSE algorithm of its signature, when it matters.
 
-        Raises NotFound: entry_unknown, entry_pruned; Unavailable: receipt_too_early, node_missing.
+        Raises NotFound: entry_unknown, entry_pruned, alg_not_offered; Unavailable: node_missing.
         """
-        return self._shelf.receipt(index)
+        return self._shelf.receipt(index, alg=alg)
 
     def consistency(self, size1: int) -> bytes:
         """A receipt that the newest tree is that of `size1` grown. Raises NotFound: size_unknown, size_pruned."""

@@ -109,12 +109,10 @@ class Shelf:
     def receipt(self, index: int, seen: Published | None = None, *, alg: int | None = None) -> bytes:
         """A receipt for the newest tree, or the one that was `seen`. alg: the COSE algorithm of its signature, when it matters.
 
-        Raises NotFound: entry_unknown, entry_pruned, alg_not_offered; Unavailable: receipt_too_early, node_missing.
+        Raises NotFound: entry_unknown, entry_pruned, alg_not_offered; Unavailable: node_missing.
         """
         seen, key = seen or self.published, self._signer.for_receipts(alg)
         _check(index, seen)
-        if seen.size < 2:
-            raise Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
         try:
             with self._reading:
                 path = merkle.inclusion_path(self._reader.node, index, seen.size)
