@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.demo.supervise import environment
+from deploy.demo.supervise import Line, environment
 from ledger.log import fsck
 from protocol import notes, statement
 from protocol.notes import Checkpoint, NoteKey
@@ -22,14 +22,15 @@ from tests.support import ledgers
 ROOT = Path(__file__).parents[2]
 ENDS_WITHIN_S = 30
 
+_FREE = ("--port", "0", "--metrics-port", "0")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """url: where it serves; state: its folder; process: it."""
+    """url: where it serves; state: its folder."""
 
     url: str
     state: Path
-    process: subprocess.Popen[bytes]
 
     def checkpoint(self) -> Checkpoint:
         """The tree that it shows now."""
@@ -37,11 +38,15 @@ class Running:
 
 
 @contextlib.contextmanager
-def ledger(state: Path, **settings: object) -> Iterator[Running]:
-    """The ledger in the folder `state`, served while the block runs; it has to end well, and is checked then."""
+def program(*command: str, state: Path, **settings: object) -> Iterator[Line]:
+    """What a program says once it serves from the folder `state`; it runs while the block does, and has to end well.
+
+    settings: of the environment, by their whole names.
+    """
+    words = [sys.executable, "-m", "vigil", *command, *_FREE, "--state", str(state), "--json"]
     with (state.parent / f"{state.name}.log").open("ab") as told:
         process = subprocess.Popen(
-            _words(state),
+            words,
             cwd=ROOT,
             env=_environment(settings),
             stdin=subprocess.DEVNULL,
@@ -50,42 +55,46 @@ def ledger(state: Path, **settings: object) -> Iterator[Running]:
         )
     assert process.stdout is not None
     try:
-        ready = json.loads(process.stdout.readline() or "{}")
+        ready: Line = json.loads(process.stdout.readline() or "{}")
         assert ready.get("event") == "ready", Path(told.name).read_text()
-        yield Running(url=str(ready["url"]), state=state, process=process)
+        yield ready
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=ENDS_WITHIN_S)
         assert process.returncode == 0, Path(told.name).read_text()
     finally:
         process.kill()
         process.communicate()
+
+
+@contextlib.contextmanager
+def ledger(state: Path, **settings: object) -> Iterator[Running]:
+    """The ledger in the folder `state`, served while the block runs, and checked then."""
+    with program("ledger", "run", state=state, **_named(settings)) as ready:
+        yield Running(url=str(ready["url"]), state=state)
     fsck.check(state)
 
 
-def refused(state: Path, **settings: object) -> tuple[int, dict[str, object]]:
+def refused(state: Path, **settings: object) -> tuple[int, Line]:
     """(exit code, error) of a ledger that is expected not to begin."""
     ran = subprocess.run(
-        _words(state),
+        [sys.executable, "-m", "vigil", "ledger", "run", *_FREE, "--state", str(state), "--json"],
         cwd=ROOT,
-        env=_environment(settings),
+        env=_environment(_named(settings)),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=ENDS_WITHIN_S,
         check=False,
     )
-    told = json.loads(ran.stdout)
-    assert isinstance(told, dict)
+    told: Line = json.loads(ran.stdout)
     return ran.returncode, told
 
 
-def _words(state: Path) -> list[str]:
-    words = ["ledger", "run", "--state", str(state), "--port", "0", "--metrics-port", "0", "--json"]
-    return [sys.executable, "-m", "vigil", *words]
+def _named(settings: Mapping[str, object]) -> dict[str, object]:
+    return {f"VIGIL_LEDGER_{name.upper()}": value for name, value in settings.items()}
 
 
 def _environment(settings: Mapping[str, object]) -> dict[str, str]:
-    chosen = {f"VIGIL_LEDGER_{name.upper()}": str(value) for name, value in settings.items()}
-    return environment(os.environ) | chosen
+    return environment(os.environ) | {name: str(value) for name, value in settings.items()}
 
 
 def filled(state: Path, *sizes: int) -> list[str]:
