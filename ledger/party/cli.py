@@ -16,6 +16,8 @@ from ledger.party.node import KEY, load_key, opened
 from ledger.party.settings import Settings
 from ledger.party.store import Store
 from protocol.answer import Answer, Host
+from protocol.errors import Unavailable
+from protocol.evidence import Trust
 
 ROLE = "party"
 
@@ -73,13 +75,26 @@ def run(host: Host, /, file: Path | None, address: str | None, **flags: object) 
         click.echo(json.dumps(told) if host.json else f"the party serves {found.url}{where}")
         host.ready()
 
+    trust = Trust.from_json(_read(chosen.trust)) if chosen.trust else None
+    admission = _read(chosen.admission) if chosen.admission else None
     with opened(chosen.state) as (key, store), contextlib.ExitStack() as held:
         ledger = None
         if chosen.with_ledger:
             from ledger.party import beside  # and a party alone without a log
 
             ledger = held.enter_context(beside.opened(common.chosen(host.env, {}, file), now_ms=common.now_ms))
-        asyncio.run(service.run(chosen, key=key, store=store, ready=ready, now_ms=common.now_ms, ledger=ledger))
+        asyncio.run(
+            service.run(
+                chosen,
+                key=key,
+                store=store,
+                trust=trust,
+                admission=admission,
+                ready=ready,
+                now_ms=common.now_ms,
+                ledger=ledger,
+            )
+        )
 
 
 @cli.command()
@@ -97,6 +112,7 @@ def status(host: Host, state: Path | None, conflicts: Path | None) -> Answer:
     with contextlib.closing(Store.reader(chosen.state)) as store:
         counts, heads, files = store.counts(), store.heads(), store.conflicts()
     if conflicts is not None:
+        _made(conflicts)
         for number, each in enumerate(files, 1):
             common.write(conflicts / f"conflict-{number}.json", each)
     newest = max(heads, key=lambda each: each.seen.at_ms, default=None)
@@ -137,6 +153,17 @@ def _lines(data: Mapping[str, object]) -> list[str]:
     if data["conflicts"]:
         lines.append(f"THE LOG CONTRADICTED ITSELF: {data['conflicts']} proofs, see --conflicts")
     return lines
+
+
+def _read(name: str) -> bytes:
+    return common.read(Path(name).expanduser())
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable("file_unwritable", f"cannot make {folder}: {error.strerror}") from error
 
 
 def _chosen(env: Mapping[str, str], flags: Mapping[str, object], file: Path | None = None) -> Settings:

@@ -7,7 +7,6 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 from prometheus_client import generate_latest
@@ -26,14 +25,13 @@ from ledger.party.outbox import Outbox
 from ledger.party.settings import Settings
 from ledger.party.store import Store
 from ledger.serving import serving
-from protocol import evidence, statement
+from protocol import statement
 from protocol.documents import Admission
 from protocol.errors import ConfigError, Malformed, Unavailable
 from protocol.evidence import Trust
 from protocol.keys import PublicKey, SigningKey
 
 REQUESTS_MAX = 64  # connections and requests at once; beyond it the answer is 503, and the caller comes back
-ADMISSION_MAX = statement.SIZE_MAX  # bytes of an admission's file
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """A ledger in the same process. url: its address; trust: its own words about itself, needed when no trust file is;
+    """A ledger in the same process. url: its address; trust: its own word about itself, for who has no trust file;
     admitted: the key with a thumbprint when the log lets it act now. It blocks."""
 
     url: str
@@ -63,15 +61,17 @@ async def run(
     *,
     key: SigningKey,
     store: Store,
+    trust: Trust | None,
+    admission: bytes | None,
     ready: Callable[[Addresses], None],
     now_ms: Callable[[], int],
     ledger: Callable[[], contextlib.AbstractAsyncContextManager[Beside]] | None = None,
     slices: Sequence[Slice] = SLICES,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. ledger: runs a log in this process while its block does.
+    """Serve until SIGTERM or SIGINT. trust, admission: of the files that the settings name.
 
-    Raises ConfigError: admission_bad, ledger_url; Malformed: trust_*; Unavailable: address_in_use, file_unreadable,
-    file_too_large, store_failing.
+    ledger: runs a log in this process while its block does.
+    Raises ConfigError: admission_bad, ledger_url; Unavailable: address_in_use, store_failing.
     """
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -81,7 +81,16 @@ async def run(
             held.callback(loop.remove_signal_handler, number)
         beside = None if ledger is None else await held.enter_async_context(ledger())
         found = await held.enter_async_context(
-            running(chosen, key=key, store=store, now_ms=now_ms, beside=beside, slices=slices)
+            running(
+                chosen,
+                key=key,
+                store=store,
+                trust=trust,
+                admission=admission,
+                now_ms=now_ms,
+                beside=beside,
+                slices=slices,
+            )
         )
         ready(found)
         await ending.wait()
@@ -93,6 +102,8 @@ async def running(
     *,
     key: SigningKey,
     store: Store,
+    trust: Trust | None,
+    admission: bytes | None,
     now_ms: Callable[[], int],
     beside: Beside | None = None,
     slices: Sequence[Slice] = SLICES,
@@ -109,7 +120,9 @@ async def running(
     )
     metrics = Metrics()
     ledger_url = chosen.ledger_url if beside is None else beside.url
-    _queue_admission(chosen, key, store, now_ms=now_ms)
+    believed = trust if trust is not None or beside is None else beside.trust
+    if admission is not None:
+        _queue_admission(admission, key, store, now_ms=now_ms())
     async with contextlib.AsyncExitStack() as held:
         world = api.app(node, metrics, slices)
         url = await held.enter_async_context(
@@ -120,12 +133,12 @@ async def running(
             serving(operator, host=chosen.metrics_host, port=chosen.metrics_port, requests_max=REQUESTS_MAX)
         )
         node.authorities = _authorities(chosen, url)
-        if ledger_url:
+        if ledger_url and believed is not None:
             client = await held.enter_async_context(AsyncClient(ledger_url))
             outbox = Outbox(
                 store=store,
                 client=client,
-                policy=_trust(chosen, beside).policy,
+                policy=believed.policy,
                 now_ms=now_ms,
                 rng=random.Random(),
             )
@@ -173,34 +186,12 @@ def _authorities(chosen: Settings, url: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _trust(chosen: Settings, beside: Beside | None) -> Trust:
-    if chosen.trust:
-        return Trust.from_json(_read(Path(chosen.trust).expanduser(), evidence.TRUST_SIZE_MAX))
-    if beside is None:
-        raise AssertionError("settings without a trust file have no ledger_url")
-    return beside.trust
-
-
-def _queue_admission(chosen: Settings, key: SigningKey, store: Store, *, now_ms: Callable[[], int]) -> None:
+def _queue_admission(raw: bytes, key: SigningKey, store: Store, *, now_ms: int) -> None:
     """Send the registry's word about this party before all else. Raises ConfigError: admission_bad; Unavailable."""
-    if not chosen.admission:
-        return
-    raw = _read(Path(chosen.admission).expanduser(), ADMISSION_MAX)
     try:
         admitted = Admission.decode(statement.parse(raw).payload).key
     except Malformed as error:
         raise ConfigError("admission_bad", "the file of the setting admission is no admission") from error
     if admitted != key.public.x:
         raise ConfigError("admission_bad", "the file of the setting admission does not admit this party's key")
-    store.queue(statement.entry(raw), raw, now_ms=now_ms(), first=True)
-
-
-def _read(path: Path, size_max: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            found = file.read(size_max + 1)
-    except OSError as error:
-        raise Unavailable("file_unreadable", f"cannot read {path}: {error.strerror}") from error
-    if len(found) > size_max:
-        raise Unavailable("file_too_large", f"{path} is larger than {size_max} bytes")
-    return found
+    store.queue(statement.entry(raw), raw, now_ms=now_ms, first=True)

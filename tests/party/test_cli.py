@@ -98,7 +98,6 @@ def test_status_writes_the_proofs_that_a_log_contradicted_itself(tmp_path: Path)
         )
         store.accuse(found)
     out = tmp_path / "proofs"
-    out.mkdir()
     assert told("status", "--state", str(tmp_path), "--conflicts", str(out))["conflicts"] == 1
     (file,) = out.iterdir()
     assert conflict.verify(file.read_bytes(), paper.trusted()).kind == "two_roots"
@@ -124,6 +123,7 @@ def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
     [
         ("--ledger-url", "http://127.0.0.1:1", "trust_missing", 2),
         ("--admission", "nowhere", "file_unreadable", 5),
+        ("--trust", "nowhere", "file_unreadable", 5),
         ("--port", "70000", "settings_bad_value", 2),
         ("--name", "x" * 129, "settings_bad_value", 2),
     ],

@@ -67,14 +67,23 @@ def folder(state: Path) -> Iterator[tuple[SigningKey, Store]]:
         yield found
 
 
+def _files(chosen: Settings) -> tuple[Trust | None, bytes | None]:
+    """What the settings trust and admission name."""
+    trust = Trust.from_json(Path(chosen.trust).read_bytes()) if chosen.trust else None
+    return trust, Path(chosen.admission).read_bytes() if chosen.admission else None
+
+
 @contextlib.asynccontextmanager
 async def standing(
     state: Path, *, key: SigningKey, store: Store, slices: Sequence[Slice] = (), **changed: object
 ) -> AsyncIterator[Standing]:
     """A running party on free ports. changed: its settings."""
     chosen = Settings(**{"state": state, "name": "clinic", "port": 0, "metrics_port": 0, **changed})
+    trust, admission = _files(chosen)
     async with (
-        service.running(chosen, key=key, store=store, now_ms=now_ms, slices=slices) as found,
+        service.running(
+            chosen, key=key, store=store, trust=trust, admission=admission, now_ms=now_ms, slices=slices
+        ) as found,
         httpx.AsyncClient(base_url=found.url) as client,
     ):
         yield Standing(found.url, key, store, client)
