@@ -50,7 +50,7 @@ async def running(engine: Engine, settings: Settings) -> AsyncIterator[Addresses
     Raises Unavailable: address_in_use; ConfigError: witness_policy, witness_url, log_rolled_back.
     """
     metrics = Metrics(engine.contracts.codes)
-    world = http.app(engine, metrics, answer_within_s=settings.answer_within_s)
+    world = http.app(engine, metrics, addresses=settings.addresses, answer_within_s=settings.answer_within_s)
     operator = http.metrics_app(engine, metrics)
     async with (
         _witnessed(engine, settings, metrics),

@@ -1,5 +1,6 @@
 """Settings of the ledger: the table `[ledger]` of the settings file, `VIGIL_LEDGER_*`, and flags."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from protocol.errors import ConfigError
 
 TABLE = "ledger"
 PORT_MAX = 65_535
+ADDRESS = re.compile(r"(?:\[[0-9a-f:]+\]|[0-9a-z.-]{1,253})(?::[1-9][0-9]{0,4})?")  # the port of https is left out
 ANSWER_WITHIN_MAX_S = 30  # clients and proxies give up about then; a longer wait is no setting
 
 
@@ -19,6 +21,7 @@ class Settings:
     metrics_host, metrics_port: counters and health, apart from what the world may see. witness_policy: a C2SP tlog-policy
     file that names this log and its witnesses with their addresses; empty: nobody is asked to cosign. verify_process: whether
     a process beside the ledger's own helps to verify signatures when many wait.
+    addresses: host:port, in lower case, under which others call, where a proxy stands in front; empty: the one they reach.
     answer_within_s: how long a client that posts a statement waits for its receipt before it is told to ask later; 0: at once.
     """
 
@@ -28,6 +31,7 @@ class Settings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9103
     origin: str = ""
+    addresses: tuple[str, ...] = ()
     answer_within_s: float = 5.0
     witness_policy: str = ""
     verify_process: bool = True
@@ -36,6 +40,9 @@ class Settings:
         for name in ("port", "metrics_port"):
             if not 0 <= getattr(self, name) <= PORT_MAX:
                 raise ConfigError("settings_bad_value", f"{name} must be between 0 and {PORT_MAX}")
+        for address in self.addresses:
+            if not ADDRESS.fullmatch(address):
+                raise ConfigError("settings_bad_value", "[ledger] addresses are host:port in lower case")
         if not 0 <= self.answer_within_s <= ANSWER_WITHIN_MAX_S:
             raise ConfigError("settings_bad_value", f"answer_within_s must be between 0 and {ANSWER_WITHIN_MAX_S}")
 

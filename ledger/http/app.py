@@ -1,7 +1,7 @@
 """The ledger's face: SCRAPI for statements and receipts, tlog-tiles for everyone who checks the log, pages for people."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from prometheus_client import generate_latest
@@ -90,13 +90,15 @@ class _Trouble:
         return problems.problem(status, code, detail)
 
 
-def app(engine: Engine, metrics: Metrics, *, authority: str = "", answer_within_s: float = ANSWER_WITHIN_S) -> Ledger:
-    """The public interface of a log. authority: the host:port that clients call it by, where a proxy stands in front.
+def app(
+    engine: Engine, metrics: Metrics, *, addresses: Collection[str] = (), answer_within_s: float = ANSWER_WITHIN_S
+) -> Ledger:
+    """The public interface of a log. addresses: host:port that clients call it by, where a proxy stands in front.
 
     answer_within_s: how long a client waits for its receipt before it is told to ask later.
     """
     source = Source(engine)
-    readers, public = Readers(source, authority=authority), Public(source)
+    readers, public = Readers(source, addresses=addresses), Public(source)
     registration = Registration(source, metrics, answer_within_s=answer_within_s)
     entries, shown = Entries(source, registration.operations, readers), Pages(source, readers)
     ways = (

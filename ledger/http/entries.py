@@ -14,7 +14,10 @@ from ledger.http.source import Source
 from ledger.log.registering import Registered
 from protocol import receipt
 from protocol.errors import NotFound, VigilError
+from protocol.keys import EDDSA
+from protocol.p256 import ES256
 
+ALGS = {"EdDSA": EDDSA, "ES256": ES256}  # of receipts, by their names in COSE
 _SIZE = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -25,7 +28,10 @@ class Entries:
         self._source, self._running, self._readers = source, running, readers
 
     async def receipt(self, request: Request) -> Response:
-        """GET /entries/{id}: its receipt for the newest tree; of a registration that runs, 302, and then what became of it."""
+        """GET /entries/{id}: its receipt for the newest tree, with ?alg=ES256 by such a key of the log.
+
+        Of a registration that runs, 302, and then what became of it.
+        """
         name = request.path_params["entry_id"]
         if operations.is_name(name):
             made = self._outcome(name)
@@ -33,12 +39,13 @@ class Entries:
                 return made
             headers = {"location": f"/entries/{made.entry_id}", "cache-control": caching.NEVER}
             return Response(made.receipt, media_type=COSE, headers=headers)
-        raw = await self._source.read(lambda: self._receipt(name))
+        alg = _alg(request.query_params.get("alg"))
+        raw = await self._source.read(lambda: self._receipt(name, alg))
         return Response(raw, media_type=COSE, headers={"location": f"/entries/{name}", "cache-control": caching.SHORT})
 
-    def _receipt(self, name: str) -> bytes:
+    def _receipt(self, name: str, alg: int | None = None) -> bytes:
         shelf, index = self._source.engine.locate(name)
-        return shelf.receipt(index)
+        return shelf.receipt(index, alg=alg)
 
     def _outcome(self, name: str, below: str = "") -> Registered | Response:
         """What a registration came to, or the answer while it runs and once it was refused. below: what follows its name.
@@ -93,6 +100,12 @@ class Entries:
             raise NotFound("size_unknown", "a proof begins at the size of a tree")
         raw = await self._source.read(lambda: self._source.engine.consistency(int(size1)))
         return Response(raw, media_type=COSE, headers={"cache-control": caching.SHORT})
+
+
+def _alg(name: str | None) -> int | None:
+    if name is not None and name not in ALGS:
+        raise NotFound("alg_not_offered", f"receipts are signed with one of: {', '.join(ALGS)}")
+    return ALGS[name] if name is not None else None
 
 
 _PRIVATE = {"cache-control": caching.NEVER, "vary": "signature, signature-input"}

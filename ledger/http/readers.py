@@ -1,6 +1,7 @@
 """Who may read a statement over HTTP: whoever signed the request (RFC 9421), as far as the registration policy lets them."""
 
 import time
+from collections.abc import Collection
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -19,10 +20,10 @@ SIGNED = ("signature", "signature-input")  # whoever sends one of these wants to
 
 
 class Readers:
-    """authority: the host:port under which clients call this log; empty for the address that they are connected to."""
+    """addresses: host:port under which clients call this log; empty for the address that they are connected to."""
 
-    def __init__(self, source: Source, *, authority: str = "") -> None:
-        self._source, self._authority = source, authority.lower()
+    def __init__(self, source: Source, *, addresses: Collection[str] = ()) -> None:
+        self._source, self._addresses = source, addresses
         self._memory = Memory(started_s=int(time.time()))
 
     async def statement(self, request: Request, entry_id: str) -> bytes:
@@ -60,7 +61,7 @@ class Readers:
         return signing.verify(
             signing.received(scope, b""),
             key_of=self._key,
-            authorities=(self._authority,) if self._authority else _called(scope),
+            authorities=self._addresses or _called(scope),
             memory=self._memory,
             now_s=int(time.time()),
         )

@@ -174,7 +174,7 @@ class TestStatementsForMembers:
         assert "/statement" not in text
 
     def test_a_proxy_in_front_has_a_name_of_its_own(self, engine: Engine, name: str) -> None:
-        web = Web(http.app(engine, Metrics(contracts.CODES), authority="Log.Example.org"))
+        web = Web(http.app(engine, Metrics(contracts.CODES), addresses=("log.example.org",)))
         path = f"/entries/{name}/statement"
         fields = signed(path, ledgers.GATEWAY, url="http://log.example.org")
         assert web.request("GET", path, headers=fields).status_code == 200
