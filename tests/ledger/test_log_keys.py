@@ -6,11 +6,15 @@ from pathlib import Path
 import cbor2
 import pytest
 
+from ledger.contracts import CODES
+from ledger.http import app as http
 from ledger.log import custody, fsck, signer
+from ledger.metrics import Metrics
 from protocol import keys, notes, p256, policy, receipt, statement
 from protocol.errors import ConfigError, NotFound, Unavailable
 from protocol.evidence import Trust
 from tests.support import ledgers
+from tests.support.web import Web, problem
 
 DAY_MS = 86_400_000
 
@@ -122,3 +126,17 @@ def test_a_key_that_was_made_and_never_declared_changes_nothing(tmp_path: Path) 
     with ledgers.checked(tmp_path) as log:
         assert log.keys() == keyset
     assert fsck.check(tmp_path).size == 2
+
+
+def test_receipts_by_another_algorithm_are_asked_for_by_its_name(tmp_path: Path) -> None:
+    clock = ledgers.Clock()
+    with ledgers.checked(tmp_path, clock):
+        pass
+    thumbprint = rotated(tmp_path, clock, alg=p256.ES256)
+    with ledgers.checked(tmp_path, clock) as log:
+        web = Web(http.app(log, Metrics(CODES)))
+        kids = [receipt.read(web.get(f"/entries/1.0{query}").content).kid for query in ("", "?alg=EdDSA", "?alg=ES256")]
+        assert kids == [ledgers.log_key(tmp_path).thumbprint] * 2 + [thumbprint]
+        for query in ("?alg=RS256", "?alg="):
+            answer = web.get(f"/entries/1.0{query}")
+            assert problem(answer) == (404, "alg_not_offered")
