@@ -1,18 +1,22 @@
 """@transmute/cose, which is not ours, judges receipts of a log that signs them with ES256."""
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+import httpx
 import pytest
 
-from protocol import cbor, cose, receipt, statement
+from protocol import cbor, cose, merkle, receipt, statement
 from protocol.p256 import P256SigningKey
-from tests.support import grown, ledgers
+from tests.support import grown, ledgers, running
 from tests.support.grown import Log
-from tests.support.outside import ask_node
+from tests.support.outside import ask_node, run
 
 pytestmark = pytest.mark.outside
 
 KEY, ANOTHER = P256SigningKey(bytes([5]) * 32), P256SigningKey(bytes([6]) * 32)
+EC2 = 2  # the key type of P-256
 CHOSEN = (0, 1, 255, 256, 65_535, 65_536, 69_999)
 
 
@@ -67,6 +71,30 @@ def test_what_was_changed_proves_nothing(log: Log) -> None:
         inclusion(raw, proof[:place] + bytes((proof[place] ^ 1,)) + proof[place + 1 :]),
     ]
     assert [refused(answer) for answer in judged(cases)] == [True] * len(cases)
+
+
+def test_a_running_ledger_signs_receipts_for_it(tmp_path: Path) -> None:
+    state = tmp_path / "ledger"
+    running.filled(state, 300)
+    words = ("-m", "vigil", "ledger", "rotate-key", "--state", state, "--alg", "ES256", "--json")
+    assert run(Path(sys.executable), *words, cwd=running.ROOT).returncode == 0
+    entries = running.entries(state)
+    tree = merkle.Tree([merkle.leaf_hash(entry) for entry in entries])
+    with running.ledger(state) as ledger, httpx.Client(base_url=ledger.url) as web:
+        keys = cbor.decode(web.get("/.well-known/scitt-keys").content, size_max=4096)
+        assert isinstance(keys, list)
+        (key,) = (one for one in keys if one[1] == EC2)  # type: ignore[index, call-overload]
+        cases = [
+            {
+                "ask": "inclusion",
+                "receipt": web.get(f"/entries/1.{index}", params={"alg": "ES256"}).raise_for_status().content.hex(),
+                "entry": entries[index].hex(),
+                "key": cbor.encode(key).hex(),
+            }
+            for index in (0, 255, 299, 300)
+        ]
+    assert judged(cases) == [tree.root().hex()] * len(cases)
+    assert [refused(answer) for answer in judged([case | {"entry": bytes(32).hex()} for case in cases])] == [True] * 4
 
 
 def grew(log: Log, size1: int, **changed: str) -> dict[str, str]:
