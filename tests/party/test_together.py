@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.party import beside
+from ledger.party import beside, outbox
 from ledger.party.peer import PeerRefused
 from protocol import declarations, growth, statement
 from protocol.documents import Revocation
@@ -65,7 +65,11 @@ def test_two_parties_call_each_other_and_have_their_statements_receipted(tmp_pat
     asyncio.run(story())
 
 
-def test_a_party_whose_ledger_comes_late_keeps_what_it_says_until_then(tmp_path: Path) -> None:
+def test_a_party_whose_ledger_comes_late_keeps_what_it_says_until_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BACKOFF_MIN_S", 0.02)
+
     async def story() -> None:
         parties.open_to_parties(tmp_path / "ledger")
         with contextlib.ExitStack() as held:
