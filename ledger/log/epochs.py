@@ -166,10 +166,10 @@ def roll_over(folder: Path, old: Log, *, root: SigningKey, origin: str, note: st
         raise ConfigError("epochs_full", f"a folder has at most {EPOCHS_MAX} epochs: begin a ledger in another one")
     if origin in {genesis.origin for genesis, _ in _begun(folder)}:
         raise ConfigError("origin_taken", "the next epoch is another log: it has a name of its own")
-    key = keyring.load_or_make(folder, key_of(epoch))
-    # Stop here: a key that has signed nothing. The next roll-over uses it.
     fresh = file_of(epoch) + FRESH
     try:
+        key = keyring.load_or_make(folder, key_of(epoch))
+        # Stop here: a key that has signed nothing. The next roll-over uses it.
         _remove_fresh(folder, epoch)
         _write_next(folder, fresh, old, key=key, root=root, origin=origin, note=note, now_ms=now_ms)
         # Stop here: a whole epoch under a name that nobody reads, no word of which has left the process. It is removed.
