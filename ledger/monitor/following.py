@@ -1,12 +1,14 @@
 """Following one log: each round takes its newest checkpoint, sees that it continues the last, and reads every entry up to it.
 
-The order makes a kill cost a repetition and never a silence: what is said of a bundle is said before it counts as read, so
-each event is told at least once, and after a kill perhaps twice.
+The order makes a kill cost a repetition and never a silence: what is said is said before it counts, so that each event is told
+at least once, and after a kill perhaps twice.
 
+    tell(checkpoint)       # Stop here: told, not counted. The next start takes it up again, or a newer one.
     folder.save(newest)    # Stop here: the checkpoint counts, nothing of it is read. The next start reads on.
     tell(events)           # Stop here: told, not counted. The next start tells the bundle's events again.
     folder.save(edge)      # Stop here: the bundle is read. The next start goes on after it.
-    folder.save(proven)    # Stop here: the root was right. The next start asks for a newer checkpoint.
+    tell(followed)         # Stop here: the root was right. The next start says so again.
+    folder.save(proven)    # Stop here: done. The next start asks for a newer checkpoint.
 """
 
 import asyncio
@@ -40,12 +42,11 @@ class Contradiction(VerificationFailed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bundle:
-    """Entries of one bundle, and what there is to say of them."""
+class Tally:
+    """Statements that this process asked for since it last read a log to its end: read, and not for this monitor."""
 
-    entries: Sequence[bytes]
-    events: Sequence[Event]
-    statements: int
+    read: int = 0
+    unread: int = 0
 
 
 class Monitor:
@@ -66,7 +67,7 @@ class Monitor:
         self._tell, self._now_ms, self._pause = tell, now_ms, pause
         self._followed = folder.load()
         self._source = client
-        self._statements = 0
+        self._tally = Tally()
 
     async def round(self) -> None:
         """Follow the log up to its newest checkpoint, from one epoch to the next.
@@ -114,12 +115,11 @@ class Monitor:
 
     async def _take_up(self, followed: Followed, status: Status | None) -> None:
         """`followed` has a newer checkpoint: tell of it and read up to it."""
-        self._save(followed)
         head, cosigned = self._policy.signed(followed.newest)
         facts = {"origin": head.origin, "epoch": followed.epoch, "size": head.size, "root": head.root.hex()}
         facts["cosigned_by"] = [name for name, _ in cosigned]
         self._tell(Event(kind="checkpoint", text=f"{head.origin} has {head.size} entries", facts=facts))
-        await self._read_up(followed, status)
+        await self._read_up(self._save(followed), status)
 
     async def _begin_next(self, kept: Followed, status: Status) -> None:
         """Go from an epoch that ended to the next, whose genesis says how it ended: no entry may be lost between the two."""
@@ -155,21 +155,29 @@ class Monitor:
             if head.root != last.root:
                 self._accuse("two_roots", kept, note, conflict.SAYS["two_roots"], proof=())
             return
-        small, large = sorted((last.size, head.size))
-        kind, path = None, list[bytes]()
+        if head.size < last.size:
+            await self._accuse_smaller(kept, head, note)
         try:
-            path = await self._patiently(lambda: self._source.beginning(small, large))
+            path = await self._patiently(lambda: self._source.beginning(last.size, head.size))
             kind = conflict.contradiction(last, head, path)
         except LedgerRefused:  # those tiles are pruned, or it denies what it has signed
-            if head.size > last.size:
-                await self._compare_signed(kept, head, note)
+            await self._compare_signed(kept, head, note)
+            return
         except VerificationFailed as error:
-            if head.size > last.size:
-                self._accuse("unproven", kept, note, f"the log does not show that its tree only grew: {error.detail}")
+            self._accuse("unproven", kept, note, f"the log does not show that its tree only grew: {error.detail}")
         if kind is not None:
             self._accuse(kind, kept, note, conflict.SAYS[kind], proof=path)
-        if head.size < last.size:
-            self._accuse("shrank", kept, note, "the log shows fewer entries than it had, or an old checkpoint")
+
+    async def _accuse_smaller(self, kept: Followed, head: Checkpoint, note: str) -> NoReturn:
+        """Raises Contradiction: as a proof for anybody, where the larger tree began otherwise than the smaller one says."""
+        try:
+            path = await self._patiently(lambda: self._source.beginning(head.size, kept.head.size))
+            kind = conflict.contradiction(kept.head, head, path)
+        except (ProtocolError, VerificationFailed, Unavailable):
+            kind = None  # it does not even show the tree that it had
+        if kind is not None:
+            self._accuse(kind, kept, note, conflict.SAYS[kind], proof=path)
+        self._accuse("shrank", kept, note, "the log shows fewer entries than it had, or an old checkpoint")
 
     async def _compare_signed(self, kept: Followed, head: Checkpoint, note: str) -> None:
         """The same by the log's own receipt, for a tree whose tiles are pruned. Raises Contradiction; Malformed; BadSignature."""
@@ -199,45 +207,47 @@ class Monitor:
         if followed.edge.root() != head.root:
             self._give_up(followed)
         if followed.proven != followed.newest:
+            facts = {"origin": head.origin, "size": head.size, "skipped": gap}
+            facts |= {"statements": self._tally.read, "unread": self._tally.unread}
+            unread = f"; {self._tally.unread} statements were not for this monitor" if self._tally.unread else ""
+            self._tell(Event(kind="followed", text=f"{head.origin} is read up to {head.size}{unread}", facts=facts))
             self._save(replace(followed, proven=followed.newest, proven_edge=followed.edge))
-            facts = {"origin": head.origin, "size": head.size, "statements": self._statements, "skipped": gap}
-            self._tell(Event(kind="followed", text=f"{head.origin} is read up to {head.size}", facts=facts))
-            self._statements = 0
+            self._tally = Tally()
 
     async def _read_bundle(self, followed: Followed, head: Checkpoint) -> Followed:
+        """Read one bundle, and only then tell of its entries: one that cannot be read now is not told of in each round.
+
+        Raises ProtocolError; Unavailable.
+        """
         first = followed.edge.size
         count = min(tiles.WIDTH - first % tiles.WIDTH, head.size - first)
-        found = await self._bundle(first, count, head.size, followed.epoch)
-        for event in found.events:
-            self._tell(event)
-        self._statements += found.statements
-        return self._save(replace(followed, edge=followed.edge.grown(found.entries)))
-
-    async def _bundle(self, first: int, count: int, size: int, epoch: int) -> _Bundle:
-        entries = await self._patiently(lambda: self._source.entries(first, count, size))
-        events: list[Event] = []
-        statements = 0
+        entries = await self._patiently(lambda: self._source.entries(first, count, head.size))
+        tally, events = self._tally, list[Event]()
         for begin in range(0, count, AT_ONCE):
             some = range(begin, min(begin + AT_ONCE, count))
-            asked = [self._judge(first + place, entries[place], epoch) for place in some]
-            for said in await asyncio.gather(*asked, return_exceptions=True):
-                if isinstance(said, BaseException):
-                    raise said
-                event, read = said
+            asked = [self._judge(first + place, entries[place], followed.epoch) for place in some]
+            for found in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(found, BaseException):
+                    raise found
+                event, read, unread = found
+                tally = Tally(read=tally.read + read, unread=tally.unread + unread)
                 events += [event] if event else []
-                statements += read
-        return _Bundle(entries=entries, events=events, statements=statements)
+        for event in events:
+            self._tell(event)
+        self._tally = tally
+        return self._save(replace(followed, edge=followed.edge.grown(entries)))
 
-    async def _judge(self, index: int, entry: bytes, epoch: int) -> tuple[Event | None, int]:
-        """What there is to say of an entry, and how many statements were read for it."""
+    async def _judge(self, index: int, entry: bytes, epoch: int) -> tuple[Event | None, int, int]:
+        """What there is to say of an entry, how many statements were read for it, and how many were not for the monitor."""
         name = f"{epoch}.{index}" if epoch != UNKNOWN else str(index)
         if epoch == UNKNOWN or len(entry) != merkle.HASH_SIZE:
-            return judging.judge(name, entry, None, self._watch), 0
+            return judging.judge(name, entry, None, self._watch), 0, 0
         try:
             raw = await self._patiently(lambda: self._client.statement(name))
         except LedgerRefused as error:
-            return judging.missing(name, error.code), 0
-        return judging.judge(name, entry, raw, self._watch), 1
+            event = judging.missing(name, error.code)
+            return event, 0, int(event is None)
+        return judging.judge(name, entry, raw, self._watch), 1, 0
 
     async def _skip(self, followed: Followed, minimum: int) -> tuple[Followed, int]:
         """Go to the first entry that the log still serves; how many were left out.

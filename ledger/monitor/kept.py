@@ -6,6 +6,7 @@ One process at a time uses a folder. Each write is whole: whoever is killed goes
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,10 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path, self._held = path, keyfile.hold(path, program="monitor")
+        for left in path.glob(f".{FILE}.*"):  # by a monitor that was killed as it wrote
+            left.unlink(missing_ok=True)
+        for left in (path / EVIDENCE).glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def load(self) -> Followed | None:
         """How far the log was followed, None at first. Raises Unavailable: state_unreadable."""

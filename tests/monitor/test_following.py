@@ -141,7 +141,8 @@ def test_a_kill_at_any_step_tells_twice_rather_than_never(
     assert watcher.round(face) == []
     every = [f"1.{index}" for index in range(engine.size) if statement.parse(engine.statement(index)).hashed]
     assert sorted(set(map(str, entries(watcher.told)))) == sorted(every)
-    assert watcher.told[-1].facts["size"] == engine.size
+    told = {event.facts["size"] for event in watcher.told if event.kind == "followed"}
+    assert engine.size in told and {event.facts["size"] for event in watcher.told if event.kind == "checkpoint"} >= told
 
 
 @contextlib.contextmanager
@@ -204,6 +205,8 @@ def test_a_log_that_shrinks_is_accused(tmp_path: Path, state: Path, watcher: Wat
     with forked(state, tmp_path / "copy") as (one, other):
         grow(one, 100, 105)
         watcher.round(Face(one))
+        deaf = Face(other, bend=lambda path, _: b"none" if path.startswith("/tile/") else None)
+        accused(watcher, deaf, "shrank")
         folder = accused(watcher, Face(other), "shrank")
         assert sizes(folder) == {"earlier": one.size, "later": other.size}
         assert not (folder / "conflict.json").exists()  # an old checkpoint proves nothing to others
@@ -332,7 +335,8 @@ def test_what_is_wrong_with_statements_is_told(engine: Engine, watcher: Watcher)
         ("missing", f"1.{last - 2}"),
         ("mismatch", f"1.{last}"),
     ]
-    assert found[-1].facts["statements"] == engine.size - 3
+    assert (found[-1].facts["statements"], found[-1].facts["unread"]) == (engine.size - 3, 1)
+    assert "1 statements were not for this monitor" in found[-1].text
 
 
 @pytest.mark.parametrize("minimum", [200, 256, 257, 300])
@@ -489,6 +493,18 @@ def test_a_busy_log_is_asked_again_for_a_while_and_followed_on_later(engine: Eng
         assert left.value.exit_code == 5
     assert watcher.waited == [PAUSE_MAX_S] * (TRIES_MAX - 1) + [1.0, 2.0, 4.0, 8.0, 16.0, PAUSE_MAX_S, PAUSE_MAX_S]
     assert watcher.kinds(face) == ["followed"]  # the checkpoint was told before
+
+
+def test_a_bundle_that_cannot_be_read_to_its_end_is_not_told_of_again_and_again(
+    engine: Engine, watcher: Watcher
+) -> None:
+    grow(engine, 0, 20)
+    last = f"/entries/{engine.entry_id(engine.size - 1)}/statement"
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            watcher.round(Face(engine, bend=lambda path, _: answer(503) if path == last else None), watch=ANCHORS)
+    assert [event.kind for event in watcher.told] == ["checkpoint"]
+    assert len(entries(watcher.round(Face(engine), watch=ANCHORS))) == 20
 
 
 def test_a_log_of_tiles_alone_is_followed_by_its_digests(engine: Engine, watcher: Watcher) -> None:

@@ -49,6 +49,19 @@ def test_every_cut_of_the_file_is_refused() -> None:
     assert damage.accepted(Followed.decode, damage.every_prefix(whole)) == []
 
 
+def test_what_a_killed_monitor_left_half_written_is_taken_away(tmp_path: Path, folder: Folder) -> None:
+    folder.save(FOLLOWED)
+    where = folder.keep_evidence("shrank", {"a.checkpoint": b"1"})
+    (tmp_path / "monitor" / ".followed.json.77").write_bytes(b"half")
+    (where.parent / ".shrank-1.77").mkdir()
+    (where.parent / ".shrank-1.77" / "a.checkpoint").write_bytes(b"half")
+    folder.close()
+    folder._held = Folder(tmp_path / "monitor")._held  # the fixture closes it
+    assert sorted(path.name for path in (tmp_path / "monitor").iterdir()) == [kept.EVIDENCE, kept.FILE, "lock"]
+    assert list(where.parent.iterdir()) == [where]
+    assert folder.load() == FOLLOWED
+
+
 @pytest.mark.parametrize(
     "changed",
     [
