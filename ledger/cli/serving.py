@@ -44,6 +44,11 @@ def run(
         click.echo(json.dumps(told) if host.json else f"the ledger {log.origin} serves {found.url}")
         host.ready()
 
-    opened = Engine.open(chosen.state, now_ms=common.now_ms, origin=chosen.origin or None)
+    opened = Engine.open(
+        chosen.state,
+        now_ms=common.now_ms,
+        origin=chosen.origin or None,
+        verify_process=chosen.verify_process,
+    )
     with contextlib.closing(opened) as log:
         asyncio.run(service.serve(log, chosen, ready=ready))
