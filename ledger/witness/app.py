@@ -5,6 +5,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -25,6 +26,7 @@ WAITING_MAX = 64  # requests that wait for the one thread; who comes beyond is a
 BURST_S = 4  # the ration of all saves up what it would get in this time
 SHORT = "public, max-age=1"
 
+_T = TypeVar("_T")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,12 +50,7 @@ class Face:
             body = await _body(request)
         except (TimeoutError, ClientDisconnect):
             return self._said(Answer(code="request_bad"))
-        self._waiting += 1
-        try:
-            job = asyncio.get_running_loop().run_in_executor(self._thread, self._witness.add, body)
-            return self._said(await job)
-        finally:
-            self._waiting -= 1
+        return self._said(await self._blocking(lambda: self._witness.add(body)))
 
     async def newest(self, request: Request) -> Response:
         """GET /{hex SHA-256 of an origin}/checkpoint: the newest checkpoint of that log that was cosigned here."""
@@ -62,12 +59,21 @@ class Face:
             return PlainTextResponse("log_unknown\n", status_code=404)
         path = f"{digest}/checkpoint"
         try:
-            note = await asyncio.get_running_loop().run_in_executor(self._thread, self._witness.newest, path)
+            if self._waiting >= WAITING_MAX:
+                return PlainTextResponse("too_many\n", status_code=429, headers={"retry-after": "1"})
+            note = await self._blocking(lambda: self._witness.newest(path))
         except NotFound:
             return PlainTextResponse("log_unknown\n", status_code=404)
         except sqlite3.Error:
             return PlainTextResponse("storage_failed\n", status_code=503, headers={"retry-after": "1"})
         return PlainTextResponse(note, headers={"cache-control": SHORT})
+
+    async def _blocking(self, job: Callable[[], _T]) -> _T:
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        finally:
+            self._waiting -= 1
 
     def _said(self, answer: Answer) -> Response:
         self._metrics.judged(answer.code)

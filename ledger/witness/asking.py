@@ -138,11 +138,7 @@ class Asking:
 
     def _free(self, each: Peer, done: "asyncio.Task[None]") -> None:
         del self._busy[each]
-        error = None if done.cancelled() else done.exception()
-        if error is not None:  # a bug of ours: said where the log is run, and the witness is asked again
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "asking a witness failed", "exception": error}
-            )
+        _told(done)  # and the witness is asked again
 
     def _resume(self) -> None:
         """Show again what was shown before, when today's policy takes it."""
@@ -290,9 +286,18 @@ async def asked(
         )
         await asking.look()
         task = asyncio.create_task(asking.run(), name="witnesses")
+        task.add_done_callback(_told)
         try:
             yield asking
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def _told(done: "asyncio.Task[None]") -> None:
+    """A bug of ours is said where the log is run; it takes no receipt from anybody."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        context = {"message": "asking witnesses failed", "exception": error, "task": done}
+        asyncio.get_running_loop().call_exception_handler(context)

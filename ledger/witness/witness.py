@@ -158,7 +158,9 @@ class Witness:
                 if wait_s:
                     return Answer(code="too_many", retry_after_s=math.ceil(wait_s))
             return self._cosigned(request, keys, at_s, newest)
-        if verdict.evidence and newest is not None and not self._wait_s(asked.origin):
+        if (
+            verdict.evidence and newest is not None
+        ):  # costs the log nothing: anybody can send what it signed with a wrong proof
             refused = _kept(request.note, keys)
             self._store.keep_evidence(asked, kind=verdict.evidence, cosigned=newest.note, refused=refused, at_s=at_s)
         stands = 0 if newest is None else newest.size
@@ -175,7 +177,7 @@ class Witness:
         return answer
 
     def _wait_s(self, origin: str) -> float:
-        """Takes one from the log's ration: only what its own key signed, and what is written, costs it anything."""
+        """Takes one from the log's ration: only a tree that its own key signed, and that grew, costs it anything."""
         ration = self._rations.setdefault(
             origin, Ration(rate_per_s=self._rate_per_s, burst=max(1.0, self._rate_per_s * BURST_S))
         )

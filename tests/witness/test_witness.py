@@ -133,12 +133,16 @@ def test_a_log_has_its_ration_of_new_checkpoints_and_others_have_theirs(tmp_path
 
 
 def test_strangers_do_not_use_up_a_logs_ration(tmp_path: Path) -> None:
+    """Neither by forging its signature, nor by sending what it did sign with a proof that leads nowhere."""
     rig.made(tmp_path, LOG)
+    forged = LOG.request(1, 9, note=LOG.note(9, SigningKey.from_seed(bytes(32)))).body()
     with rig.opened(tmp_path, rate_per_s=0.5) as witness:
-        forged = LOG.request(0, 9, note=LOG.note(9, SigningKey.from_seed(bytes(32)))).body()
-        for _ in range(50):
+        assert witness.add(LOG.request(0, 1).body()).code == "cosigned"
+        for size in range(2, 30):
             assert witness.add(forged).code == "log_unsigned"
-        assert witness.add(LOG.request(0, 9).body()).code == "cosigned"
+            assert witness.add(LOG.request(1, size, proof=()).body()).code == "proof_bad"
+            assert witness.add(LOG.request(1, 1).body()).code == "cosigned"
+        assert witness.add(LOG.request(1, 9).body()).code == "cosigned"
 
 
 def test_a_ration_begins_full_and_fills_to_its_burst() -> None:
