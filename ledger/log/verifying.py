@@ -23,6 +23,9 @@ JOBS_AHEAD = 8  # jobs in the process's hands: it goes on while what it said bef
 PIPE_SIZE = 1024 * 1024  # bytes that its input holds, where the system allows it: jobs of usual statements fit
 POOL_FROM = 16  # fewer claims than these are verified in place: a job would only add to the wait
 STUCK_AFTER_S = 2.0  # 32 signatures take some milliseconds; a process that takes so long is ended
+WARM_AFTER_S = (
+    0.5  # a process that was just started is first asked so much later: until then, who waits would wait for it
+)
 AGAIN_AFTER_S = 5.0  # a process that ended is started again so much later
 END_WITHIN_S = 1.0  # once its input is closed; then it is ended
 
@@ -30,13 +33,12 @@ log = logging.getLogger(__name__)
 
 
 class Verifying:
-    """One process at most, for one thread at a time. on: whether there is to be one at all."""
+    """One process at most, started when it is first wanted; for one thread at a time. on: whether there is to be one at all."""
 
     def __init__(self, *, on: bool) -> None:
         self._on = on
         self._process: subprocess.Popen[bytes] | None = None
-        self._again_s = 0.0
-        self._ready()
+        self._again_s = self._warm_s = 0.0
 
     def verdicts(self, claims: Sequence[Claim | None]) -> "Verdicts":
         """What becomes of these claims, to be asked for in their order; a claim that is None gets no verdict."""
@@ -76,7 +78,8 @@ class Verifying:
                 os.set_blocking(self._process.stdin.fileno(), False)
                 with contextlib.suppress(OSError):
                     fcntl.fcntl(self._process.stdin.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        return self._process
+            self._warm_s = time.monotonic() + WARM_AFTER_S
+        return self._process if time.monotonic() >= self._warm_s else None
 
 
 class Verdicts:
