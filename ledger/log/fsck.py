@@ -19,7 +19,7 @@ from ledger.log.store import Entry, Head, Store
 from ledger.registry import LogKey
 from protocol import documents, merkle, notes, statement
 from protocol.documents import Genesis
-from protocol.errors import BadSignature, Malformed, VerificationFailed
+from protocol.errors import BadSignature, Malformed, Unavailable, VerificationFailed
 from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
 from protocol.p256 import P256PublicKey
@@ -59,7 +59,7 @@ def check(folder: Path, progress: Progress = lambda done, size: None, *, contrac
     """Read the ledger in `folder`, which may be at work, as of one moment. progress: called with entries done and all.
 
     Raises VerificationFailed: file_damaged, entry_*, node_*, state_wrong, head_wrong, checkpoint_*, genesis_missing,
-    snapshot_*, minimum_wrong, epoch_*;
+    snapshot_*, minimum_wrong, cosigned_*, epoch_*;
     Unavailable: state_unreadable.
     """
     found: Found | None = None
@@ -128,6 +128,7 @@ def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
     _check_note(store.note(), head, genesis.origin, registry.log_keys(replay.state))
     if store.counts()["checkpoint"] != 1:
         raise VerificationFailed("checkpoint_bad", "there is more than one checkpoint")
+    _check_cosigned(store, head, genesis.origin, registry.log_keys(replay.state))
     progress(size, size)
     return Found(
         origin=genesis.origin,
@@ -211,6 +212,30 @@ class _Edge:
         if found != place:
             raise AssertionError("only the newest node of a level is asked for")
         return value
+
+
+def _check_cosigned(store: Store, head: Head, origin: str, keys: Sequence[LogKey]) -> None:
+    """What is shown with cosignatures is of a tree that this log had, under a key that it had; who cosigned is not asked."""
+    whole = store.keeping.cosigned()
+    if not whole:
+        return
+    known = [
+        NoteKey(name=origin, kind=notes.SIGNATURE, key=each.key) for each in keys if isinstance(each.key, PublicKey)
+    ]
+    try:
+        note = notes.parse(whole)
+        said = Checkpoint.from_text(note.text)
+        signed = notes.verify(note, known)
+    except (Malformed, BadSignature) as error:
+        raise VerificationFailed("cosigned_bad", f"the cosigned checkpoint does not hold: {error}") from error
+    if not signed or said.origin != origin or not 0 < said.size <= head.size:
+        raise VerificationFailed("cosigned_bad", "the cosigned checkpoint is not one of this log")
+    try:
+        root = merkle.range_root(store.node, 0, said.size)
+    except Unavailable:
+        return  # below the minimum index: those nodes may be gone, and `node_wrong` has told of any other
+    if root != said.root:
+        raise VerificationFailed("cosigned_wrong", "the cosigned checkpoint is of another tree")
 
 
 def _check_note(whole: str, head: Head, origin: str, keys: Sequence[LogKey]) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import itertools
-import json
 import random
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,8 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ledger.log import fsck
+from ledger.log import fsck, keyring
 from ledger.log.engine import Engine
+from ledger.log.store import FILE
 from ledger.metrics import Metrics
 from ledger.witness import app as http
 from ledger.witness import asking
@@ -26,7 +27,7 @@ from ledger.witness import peer as peers
 from ledger.witness.asking import Asking
 from ledger.witness.metrics import Metrics as WitnessMetrics
 from protocol import notes, policy, witnessing
-from protocol.errors import ConfigError, Unavailable
+from protocol.errors import ConfigError, Unavailable, VerificationFailed
 from protocol.keys import SigningKey
 from protocol.notes import NoteKey
 from protocol.policy import Policy
@@ -458,11 +459,35 @@ def test_a_ledger_without_witnesses_exposes_their_series_all_the_same(tmp_path: 
     assert found["vigil_ledger_witness_cosignatures_total"].labels == {"outcome": set(peers.OUTCOMES)}
 
 
-def test_a_checkpoint_that_was_cosigned_is_checked_with_the_rest(tmp_path: Path) -> None:
-    with ledgers.checked(tmp_path / "ledger") as engine:
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda note, log: note.replace("\n\n", "\nmore\n\n", 1), "cosigned_bad"),
+        (lambda note, log: note.replace(ledgers.ORIGIN, "log.example/x", 1), "cosigned_bad"),
+        (lambda note, log: "no note", "cosigned_bad"),
+        (lambda note, log: signed(log, 99), "cosigned_bad"),
+        (lambda note, log: signed(log, 2), "cosigned_wrong"),
+    ],
+)
+def test_a_cosigned_checkpoint_is_checked_with_the_rest(tmp_path: Path, change, code: str) -> None:
+    folder = tmp_path / "ledger"
+    with ledgers.checked(folder) as engine:
         grow(engine, tmp_path)
         note = engine.signed()
         engine.publish(note)
         grow(engine, tmp_path, 3)
-    fsck.check(tmp_path / "ledger")
-    assert json.dumps(note)
+    fsck.check(folder)
+    log = rig.Log(ledgers.ORIGIN)
+    log.key = keyring.load(folder, keyring.LOG_KEY)
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as db:
+        db.execute("UPDATE cosigned SET note = ?", (change(note, log),))
+        db.commit()
+    with pytest.raises(VerificationFailed) as caught:
+        fsck.check(folder)
+    assert caught.value.code == code
+
+
+def signed(log: rig.Log, size: int) -> str:
+    """A checkpoint of a tree that the log never had, under its own key."""
+    text = notes.Checkpoint(origin=log.origin, size=size, root=bytes(32)).text()
+    return notes.Note(text=text, lines=(notes.sign(text, name=log.origin, key=log.key),)).whole()
