@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from ledger.party.store import Store
 from protocol import growth, statement
 from protocol.errors import Unavailable
 from protocol.keys import SigningKey
-from tests.support import ledgers, parties, running
+from tests.support import ledgers, parties
 from tests.support.gatehouse import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -28,16 +29,30 @@ ROUNDS = 5
 WITHIN_S = 60.0
 
 
-def started(state: Path, **chosen: object) -> tuple[subprocess.Popen[str], str]:
-    """A running party and its address."""
-    words = ["party", "run", "--state", str(state), "--port", "0", "--metrics-port", "0", "--json"]
+def started(state: Path, program: str = "party", **chosen: object) -> tuple[subprocess.Popen[str], str]:
+    """A running party, or ledger, and its address. chosen: its settings."""
+    words = [program, "run", "--state", str(state), "--port", "0", "--metrics-port", "0", "--json"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("VIGIL_")}
-    env |= {f"VIGIL_PARTY_{name.upper()}": str(value) for name, value in chosen.items()}
+    env |= {f"VIGIL_{program.upper()}_{name.upper()}": str(value) for name, value in chosen.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "vigil", *words], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     return process, json.loads(process.stdout.readline())["url"]
+
+
+@contextlib.contextmanager
+def ledger(state: Path) -> Iterator[tuple[int, str]]:
+    """(process id, address) of a ledger that runs while the block does, and ends well."""
+    process, url = started(state, "ledger")
+    try:
+        yield process.pid, url
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WITHIN_S)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 async def feed(url: str, key: SigningKey, first: int, taken: list[bytes]) -> None:
@@ -75,15 +90,15 @@ def test_a_party_that_is_killed_between_queue_and_receipt_loses_nothing_and_doub
     with parties.folder(state) as (key, _):
         admission = parties.admission(tmp_path / "ledger", key, tmp_path / "admission")
     taken: list[bytes] = []
-    with running.ledger(tmp_path / "ledger") as log:
-        chosen = {"ledger_url": log.url, "trust": tmp_path / "trust.json", "admission": admission}
+    with ledger(tmp_path / "ledger") as (pid, url):
+        chosen = {"ledger_url": url, "trust": tmp_path / "trust.json", "admission": admission}
         for round_ in range(ROUNDS):
             held = round_ == 1
             if held:
-                os.kill(log.process.pid, signal.SIGSTOP)  # every statement of this round is between queue and receipt
+                os.kill(pid, signal.SIGSTOP)  # every statement of this round is between queue and receipt
             with contextlib.ExitStack() as then:
                 if held:
-                    then.callback(os.kill, log.process.pid, signal.SIGCONT)
+                    then.callback(os.kill, pid, signal.SIGCONT)
                 waited_s = 0.3 + 0.17 * round_
                 taken += asyncio.run(killed_while_fed(state, key, chosen, waited_s, round_ * 1_000_000))
                 if held:
