@@ -1,5 +1,6 @@
 """Answers that may be kept: a strong tag, 304 for who has them, gzip for who takes it, and how long they hold. RFC 9110, 9111."""
 
+import functools
 import gzip
 import hashlib
 
@@ -10,6 +11,9 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 SHORT = "public, max-age=1"
 NEVER = "no-store"
 GZIP_LEVEL = 6
+PACKED_MAX = (
+    128  # bodies that are remembered with their packed form, at most some 5 MB; then the oldest is packed again
+)
 
 
 def answer(request: Request, body: bytes, *, media: str, cache: str, compress: bool = True) -> Response:
@@ -21,7 +25,7 @@ def answer(request: Request, body: bytes, *, media: str, cache: str, compress: b
     headers = {"cache-control": cache}
     if compress:
         headers["vary"] = "accept-encoding"
-        packed = gzip.compress(body, GZIP_LEVEL, mtime=0) if takes_gzip(request) else body
+        packed = _packed(body) if takes_gzip(request) else body
         if len(packed) < len(body):
             sent, tag = packed, f"{tag}-gzip"
             headers["content-encoding"] = "gzip"
@@ -30,6 +34,11 @@ def answer(request: Request, body: bytes, *, media: str, cache: str, compress: b
         headers.pop("content-encoding", None)
         return Response(status_code=304, headers=headers)
     return Response(sent, media_type=media, headers=headers)
+
+
+@functools.lru_cache(maxsize=PACKED_MAX)
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, GZIP_LEVEL, mtime=0)
 
 
 def takes_gzip(request: Request) -> bool:

@@ -53,16 +53,12 @@ class Entries:
         Raises NotFound: operation_unknown.
         """
         found = self._running.find(name)
-        if not found.done():
+        if found is None:
             headers = {"location": f"/entries/{name}{below}", "retry-after": str(RETRY_AFTER_S)}
             return Response(status_code=302, headers={**headers, "cache-control": caching.NEVER})
-        try:
-            made: Registered = found.result()
-        except VigilError as error:
-            answer = problems.problem(problems.verdict_of(error), error.code, error.detail)
-            answer.headers["cache-control"] = caching.NEVER
-            return answer
-        return made
+        if isinstance(found, VigilError):
+            return problems.problem(problems.verdict_of(found), found.code, found.detail)
+        return found
 
     async def statement(self, request: Request) -> Response:
         """GET /entries/{id}/statement: as the log keeps it, for who may read it; of a registration, 303 to the transparent one.

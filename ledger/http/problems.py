@@ -78,9 +78,8 @@ def title(status: int, code: str) -> str:
 
 def headers_of(status: int) -> dict[str, str]:
     """The fields that go with a status."""
-    if status == 401:
-        return dict(CHALLENGE)
-    return {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    more = CHALLENGE if status == 401 else {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    return {"cache-control": "no-store", **more}  # what is not there today may be there tomorrow
 
 
 def problem(status: int, code: str, detail: str) -> Response:

@@ -262,7 +262,7 @@ def test_a_key_has_one_address(tmp_path: Path, web: Web) -> None:
 
 
 def test_a_damaged_file_is_answered_503(web: Web, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def damaged(_: object) -> bytes:
+    def damaged(*_: object, **__: object) -> bytes:
         raise Unavailable("node_missing", "the database lacks a node of the tree")
 
     monkeypatch.setattr(engine.shelf(1), "receipt", damaged)

@@ -19,6 +19,7 @@ from ledger.log import intake
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, cose, receipt, statement
+from protocol.errors import VigilError
 from tests.support import ledgers
 from tests.support.web import COSE, Web, problem
 
@@ -406,6 +407,25 @@ def test_no_number_of_an_earlier_run_is_given_again(engine: Engine, metrics: Met
 )
 def test_a_preference_says_how_long_a_client_waits(said: str, seconds: float) -> None:
     assert patience(said) == seconds
+
+
+def test_an_outcome_keeps_nothing_of_its_statement() -> None:
+    async def end() -> operations.Outcome | None:
+        found = operations.Operations(first=1)
+
+        async def refuse(raw: bytes) -> Any:
+            raise VigilError("statement_bad", f"{len(raw)} bytes")
+
+        running = asyncio.ensure_future(refuse(bytes(65_536)))
+        name = found.add(running)
+        assert found.find(name) is None
+        await asyncio.wait((running,))
+        await asyncio.sleep(0)  # the loop has counted it
+        return found.find(name)
+
+    outcome = asyncio.run(end())
+    assert isinstance(outcome, VigilError)
+    assert (outcome.code, outcome.__traceback__, outcome.__context__) == ("statement_bad", None, None)
 
 
 # Many in one request

@@ -10,10 +10,10 @@ import pytest
 
 from ledger import contracts
 from ledger.http import app as http
-from ledger.log import custody
+from ledger.log import custody, epochs
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
-from protocol import merkle, notes, statement, tiles
+from protocol import merkle, notes, statement, tiles, tlog_proof
 from tests.support import ledgers
 from tests.support.web import Web, problem
 
@@ -94,7 +94,7 @@ def test_tiles_are_bytes_that_never_change(web: Web, engine: Engine) -> None:
 def test_a_tile_that_is_not_there_is_answered_404_and_not_kept(web: Web, path: str, code: str) -> None:
     answer = web.get(path)
     assert problem(answer) == (404, code)
-    assert "cache-control" not in answer.headers and "etag" not in answer.headers
+    assert answer.headers["cache-control"] == "no-store" and "etag" not in answer.headers
 
 
 def test_a_checkpoint_is_text_that_may_be_kept_for_a_second(folder: Path, web: Web) -> None:
@@ -238,7 +238,7 @@ def test_what_is_below_the_minimum_index_is_gone_and_the_rest_is_there(other: En
     for path in ("/tile/0/000", "/tile/entries/000"):
         answer = web.get(path, if_none_match=tag)
         assert problem(answer) == (410, "tile_pruned")
-        assert "cache-control" not in answer.headers
+        assert answer.headers["cache-control"] == "no-store"
     assert problem(web.get("/entries/1.9/statement")) == (410, "entry_pruned")
     assert "257" in web.get("/").text
     for path in (
@@ -249,3 +249,30 @@ def test_what_is_below_the_minimum_index_is_gone_and_the_rest_is_there(other: En
         "/consistency/257",
     ):
         assert web.get(path).status_code == 200, path
+
+
+def test_an_epoch_that_ended_is_read_under_its_number(tmp_path: Path) -> None:
+    with filled(tmp_path) as first:
+        last, raw = first.signed(), first.statement(9)
+        origin = epochs.next_origin(first.origin)
+        root = ledgers.keyring.load(tmp_path, ledgers.keyring.REGISTRY_KEY)
+        custody.roll_over(first, tmp_path, root, origin=origin, note=last, now_ms=ledgers.Clock())
+    with contextlib.closing(Engine.open(tmp_path, now_ms=ledgers.Clock())) as engine:
+        web = Web(http.app(engine, Metrics(contracts.CODES)))
+        assert (web.get("/status").json()["epoch"], web.get("/status").json()["size"]) == (2, engine.size)
+        assert web.get("/epochs/1/checkpoint").text == last
+        assert web.get("/epochs/2/checkpoint").text == web.get("/checkpoint").text != last
+        entries = tiles.unbundle(web.get("/epochs/1/tile/entries/000").content, 256)
+        entries += tiles.unbundle(web.get("/epochs/1/tile/entries/001.p/6").content, 6)
+        head = notes.Checkpoint.from_text(notes.parse(last).text)
+        assert merkle.tree_root([merkle.leaf_hash(entry) for entry in entries]) == head.root
+        assert len(web.get("/epochs/1/tile/0/000").content) == 8192
+        assert problem(web.get("/tile/0/000")) == (404, "tile_unknown")
+        assert problem(web.get("/epochs/3/checkpoint")) == (404, "epoch_unknown")
+        for named in ("0", "01", "x", "99999999999"):
+            assert problem(web.get(f"/epochs/{named}/checkpoint")) == (404, "epoch_unknown")
+        assert web.get("/entries/1.9/statement").content == raw
+        proof = tlog_proof.Proof.decode(web.get("/entries/1.9/proof").content)
+        assert proof.checkpoint == last
+        assert web.get(f"/log/find?q={statement.entry(raw).hex()}").headers["location"] == "/log/entries/1.9"
+        assert ledgers.ORIGIN in web.get("/log/entries/1.9").text
