@@ -43,7 +43,7 @@ class Contradiction(VerificationFailed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Statements that this process asked for since it last read a log to its end: read, and not for this monitor."""
+    """Statements of what this process read since it last read a log to its end; unread: nobody to ask, or not for us."""
 
     read: int = 0
     unread: int = 0
@@ -76,11 +76,13 @@ class Monitor:
         """
         try:
             status = await self._status()
-            if self._followed is not None:
-                self._turn_to(self._followed.epoch, status)
-                await self._read_up(self._followed, status)  # what the last round did not come to
+            if (kept := self._followed) is not None:
+                if kept.epoch == UNKNOWN and status is not None and status.origin == kept.head.origin:
+                    kept = self._save(replace(kept, epoch=status.epoch))
+                self._turn_to(kept.epoch, status)
+                await self._read_up(kept, status)  # what the last round did not come to
             await self._step(await self._patiently(self._source.checkpoint), status)
-            while status is not None and self._followed is not None and self._followed.epoch < status.epoch:
+            while status is not None and self._followed and UNKNOWN < self._followed.epoch < status.epoch:
                 await self._begin_next(self._followed, status)
         except BadSignature as error:
             if error.code == "quorum_missed":
@@ -209,7 +211,7 @@ class Monitor:
         if followed.proven != followed.newest:
             facts = {"origin": head.origin, "size": head.size, "skipped": gap}
             facts |= {"statements": self._tally.read, "unread": self._tally.unread}
-            unread = f"; {self._tally.unread} statements were not for this monitor" if self._tally.unread else ""
+            unread = f"; {self._tally.unread} statements were not read" if self._tally.unread else ""
             self._tell(Event(kind="followed", text=f"{head.origin} is read up to {head.size}{unread}", facts=facts))
             self._save(replace(followed, proven=followed.newest, proven_edge=followed.edge))
             self._tally = Tally()
@@ -238,10 +240,10 @@ class Monitor:
         return self._save(replace(followed, edge=followed.edge.grown(entries)))
 
     async def _judge(self, index: int, entry: bytes, epoch: int) -> tuple[Event | None, int, int]:
-        """What there is to say of an entry, how many statements were read for it, and how many were not for the monitor."""
+        """What there is to say of an entry, how many statements were read for it, and how many were not."""
         name = f"{epoch}.{index}" if epoch != UNKNOWN else str(index)
         if epoch == UNKNOWN or len(entry) != merkle.HASH_SIZE:
-            return judging.judge(name, entry, None, self._watch), 0, 0
+            return judging.judge(name, entry, None, self._watch), 0, 1
         try:
             raw = await self._patiently(lambda: self._client.statement(name))
         except LedgerRefused as error:

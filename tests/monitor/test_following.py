@@ -336,7 +336,7 @@ def test_what_is_wrong_with_statements_is_told(engine: Engine, watcher: Watcher)
         ("mismatch", f"1.{last}"),
     ]
     assert (found[-1].facts["statements"], found[-1].facts["unread"]) == (engine.size - 3, 1)
-    assert "1 statements were not for this monitor" in found[-1].text
+    assert "1 statements were not read" in found[-1].text
 
 
 @pytest.mark.parametrize("minimum", [200, 256, 257, 300])
@@ -517,6 +517,9 @@ def test_a_log_of_tiles_alone_is_followed_by_its_digests(engine: Engine, watcher
     assert [event.kind for event in found] == ["checkpoint", "followed"]
     assert (found[0].facts["epoch"], found[1].facts["statements"]) == (0, 0)
     assert not [path for path in plain.asked if path.startswith("/entries/")]
+    assert found[1].facts["unread"] == engine.size
+    grow(engine, 10, 13)  # and once it says its epoch, by its statements
+    assert entries(watcher.round(Face(engine), watch=ANCHORS)) == [f"1.{engine.size - n}" for n in (3, 2, 1)]
 
 
 def test_a_log_that_answers_nonsense_could_not_be_checked(engine: Engine, watcher: Watcher) -> None:
