@@ -21,11 +21,14 @@ from ledger.party import service as party
 from ledger.party.metrics import Metrics as PartyMetrics
 from ledger.party.store import Store
 from protocol import config
-from tests.ops.test_systemd import PROGRAMS, SETTINGS
+from tests.ops.test_systemd import PROGRAMS as UNITS
+from tests.ops.test_systemd import SETTINGS
 from tests.support import deployed
 from tests.support.ledgers import opened
 from tests.support.serving import served
 from tests.support.tools import REPOSITORY
+
+PROGRAMS = tuple(name for name in UNITS if name != "witness")  # a witness is run by somebody else
 
 DOCKERFILE = (deployed.DEPLOY / "Dockerfile").read_text()
 COMPOSE = (deployed.DEPLOY / "compose.yaml").read_text()
