@@ -32,6 +32,11 @@ class LogName(Question[str]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogEpoch(Question[int]):
+    """Which epoch of the log is this, from 1? Answered by `registry`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartyOf(Question[Party | None]):
     """Whose key has this thumbprint? None: no party's. Answered by `registry`."""
 

@@ -1,11 +1,12 @@
 """What the log no longer keeps, by the registry root's word: one body that a court took away, or all below a minimum index.
 
-Pure. State: `redacted/<index>` with the redaction of that entry, `retention/<minimum>` with the statement that made it one
-(both numbers in 8 bytes). The statements order; the log carries them out (ledger/log/redaction.py, ledger/log/pruning.py).
+Pure. State: `redacted/<epoch><index>` with the redaction of that entry, `retention/<minimum>` with the statement that made it
+one (numbers in 8 bytes). The statements order; the log carries them out (ledger/log/redaction.py, ledger/log/pruning.py).
 """
 
 from collections.abc import Iterable
 
+from ledger.questions import LogEpoch
 from ledger.rules import ROOT, Changes, Contract, Kind, Refused, View, carry_nothing, check_form
 from protocol import retention
 from protocol.retention import Redaction, Retention
@@ -20,9 +21,10 @@ def redact(view: View, found: Statement, now_ms: int) -> Changes:
     """One body goes; said again about the same entry, the later word counts. Raises Refused: redaction_index; Malformed."""
     check_form(found, hashed=False, subject=retention.redaction_subject(view.issuer.key.thumbprint))
     document = Redaction.decode(found.payload)
-    if document.index >= view.index:
+    if (document.epoch, document.index) >= (view.ask(LogEpoch()), view.index):
         raise Refused("redaction_index", "a redaction is of an entry before it")
-    return Changes(puts={REDACTED + document.index.to_bytes(8, "big"): found.payload})
+    place = document.epoch.to_bytes(8, "big") + document.index.to_bytes(8, "big")
+    return Changes(puts={REDACTED + place: found.payload})
 
 
 def retain(view: View, found: Statement, now_ms: int) -> Changes:
@@ -36,9 +38,10 @@ def retain(view: View, found: Statement, now_ms: int) -> Changes:
     return Changes(puts={RETAINED + minimum: found.payload, NEWEST: minimum})
 
 
-def redactions(items: Iterable[tuple[bytes, bytes]]) -> dict[int, Redaction]:
-    """The redactions in a state, by index. items: its keys and values."""
-    return {_number(key): Redaction.decode(value) for key, value in items if key.startswith(REDACTED)}
+def redactions(items: Iterable[tuple[bytes, bytes]], epoch: int) -> dict[int, Redaction]:
+    """The redactions of entries of an epoch that a state knows, by index. items: its keys and values."""
+    prefix = REDACTED + epoch.to_bytes(8, "big")
+    return {_number(key): Redaction.decode(value) for key, value in items if key.startswith(prefix)}
 
 
 def retentions(items: Iterable[tuple[bytes, bytes]]) -> dict[int, Retention]:

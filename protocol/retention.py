@@ -23,25 +23,28 @@ NUMBER_MAX = 1 << 53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redaction:
-    """The registry root's word that the body of the statement at `index` goes. snapshot: SHA-256 of the signed snapshot of the
-    state after it, where a replay goes on."""
+    """The registry root's word that the body of the statement at `index` of an epoch goes. snapshot: SHA-256 of the signed
+    snapshot of the state after it, where a replay goes on."""
 
+    epoch: int
     index: int
     reason: str
     snapshot: bytes
 
     def encode(self) -> bytes:
         """Deterministic CBOR."""
-        return cbor.encode({"v": 1, "index": self.index, "reason": self.reason, "snapshot": self.snapshot})
+        body = {"v": 1, "epoch": self.epoch, "index": self.index, "reason": self.reason, "snapshot": self.snapshot}
+        return cbor.encode(body)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Reads what `encode` writes. Raises Malformed: document_bad, cbor_*."""
-        body = _map(data, {"v", "index", "reason", "snapshot"})
+        body = _map(data, {"v", "epoch", "index", "reason", "snapshot"})
         reason = body["reason"]
         if not isinstance(reason, str) or reason not in REASONS:
             raise Malformed("document_bad", "not a reason for which a body may go")
-        return cls(index=_number(body, "index"), reason=reason, snapshot=_hash(body, "snapshot"))
+        epoch, index = _number(body, "epoch"), _number(body, "index")
+        return cls(epoch=epoch, index=index, reason=reason, snapshot=_hash(body, "snapshot"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

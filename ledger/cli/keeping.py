@@ -34,11 +34,11 @@ _YES = click.option("--yes", is_flag=True, help="Do not ask: what goes does not 
 def redact(host: Host, state: Path | None, entry_id: str, reason: str, yes: bool) -> Answer:
     """Destroy the body of one statement, as a last resort; its entry and all proofs stay."""
     with _stopped(common.chosen(host.env, {"state": state})) as (log, root):
-        index = log.find(entry_id)
-        log.statement(index)
+        shelf, index = log.locate(entry_id)
+        shelf.statement(index)
         if not yes:
             click.confirm(f"Destroy the statement {entry_id} of {log.origin}?", abort=True, err=True)
-        said = custody.redact(log, root, index=index, reason=reason)
+        said = custody.redact(log, root, index=index, reason=reason, epoch=shelf.published.epoch)
     data = {"redacted": entry_id, "reason": reason, "statement": said.entry_id}
     return Answer(data=data, text=f"{entry_id} is in no file of the ledger any more; {said.entry_id} says so")
 

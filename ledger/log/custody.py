@@ -1,10 +1,11 @@
 """What an operator who holds the registry root does to a log that is not being served: redact, prune, change keys, roll over."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from ledger import founding
-from ledger.log import epochs, pruning, signer, upkeep
+from ledger.log import epochs, pruning, redaction, signer, upkeep
 from ledger.log.engine import Engine
 from ledger.log.registering import Registered
 from protocol import declarations
@@ -13,15 +14,22 @@ from protocol.keys import SigningKey
 from protocol.p256 import P256PublicKey
 
 
-def redact(log: Engine, root: SigningKey, *, index: int, reason: str) -> Registered:
-    """Take the body of one statement out of every file of the ledger, by a statement of the registry root.
+def redact(log: Engine, root: SigningKey, *, index: int, reason: str, epoch: int | None = None) -> Registered:
+    """Take the body of one statement out of every file of the ledger, by a statement of the registry root in the newest epoch.
+
+    epoch: whose entry it is, by default the newest.
 
     Raises NotFound: entry_unknown, entry_pruned, statement_redacted; ConfigError: not_redactable, reason_unknown;
     Unavailable: storage_failed, database_busy; VerificationFailed; as Engine.register does.
     """
-    log.statement(index)
+    named = epoch or log.epoch
+    redaction.check(log.shelf(named).statement(index), log.contracts)
     with log.alone() as parts:
-        raw = upkeep.order_redaction(parts, root, index=index, reason=reason)
+        try:
+            name = parts.take_newest() if named == parts.epoch else epochs.keep_last(parts, named)
+        except sqlite3.Error as error:
+            raise Unavailable("storage_failed", f"the snapshot could not be stored: {error}") from error
+        raw = upkeep.order_redaction(root, epoch=named, index=index, reason=reason, snapshot=name)
     said = log.register(raw)
     # Stop here: ordered and not yet done; the next start does it.
     log.finish()
@@ -45,7 +53,7 @@ def prune(log: Engine, root: SigningKey, *, minimum: int, keep_days: int | None 
 def aged(log: Engine, *, keep_days: int, now_ms: int) -> int:
     """The minimum index that keeping statements for so many days leads to."""
     with log.alone() as parts:
-        return pruning.aged(parts.store, keep_days=keep_days, now_ms=now_ms)
+        return pruning.aged(parts.store, epoch=parts.epoch, keep_days=keep_days, now_ms=now_ms)
 
 
 def add_key(log: Engine, folder: Path, *, alg: int, overlap_ms: int) -> tuple[Registered, bytes]:

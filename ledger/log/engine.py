@@ -272,6 +272,7 @@ class Engine:
         """
         with self.alone() as log:
             self._shelf.minimum = upkeep.finish(log)
+            epochs.carry_out(log)
 
     def close(self) -> None:
         """Let go of files and lock, after whoever is writing."""
@@ -321,6 +322,7 @@ class Engine:
     def _log(self) -> upkeep.Log:
         """The log, for whoever takes parts of it away while nobody registers."""
         return upkeep.Log(
+            folder=self._signer.folder,
             origin=self.origin,
             epoch=self.epoch,
             store=self._store,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from ledger import founding, keyfile, registry
-from ledger.log import keyring, snapshots
+from ledger import founding, keyfile, registry, retention
+from ledger.log import keyring, redaction, snapshots
 from ledger.log.keeping import CLOSED, MINIMUM
 from ledger.log.shelf import Published, Shelf
 from ledger.log.signer import Signer, trust_of, vkeys
@@ -142,6 +142,37 @@ def settle(folder: Path) -> int:
                     "database_lost", f"{file_of(epoch + 1)} is gone, and the log went on there: bring it back"
                 )
     return epoch
+
+
+def keep_last(log: Log, epoch: int) -> bytes:
+    """The name of the snapshot of the state that an epoch which has ended had last, once it is kept beside the epoch too.
+
+    Raises sqlite3.Error; Unavailable: state_unreadable.
+    """
+    with contextlib.closing(Store.reader(log.folder, file_of(epoch + 1))) as following:
+        signed, state = dict(following.keeping.snapshots())[0], following.keeping.snapshot_state(0)
+    with contextlib.closing(Store.open(log.folder, file_of(epoch))) as store, store.writing():
+        store.keeping.put_snapshot(store.head().size, signed, state)
+    # Stop here: a snapshot beside a log that has ended, which the next one's genesis names. Nobody minds.
+    return snapshots.name_of(signed)
+
+
+def carry_out(log: Log) -> None:
+    """Take away what the newest epoch orders to go from earlier ones; again after a stop.
+
+    Raises Unavailable: storage_failed, database_busy; VerificationFailed: snapshot_bad.
+    """
+    state = log.store.keeping.state(retention.REDACTED)
+    for epoch in range(FIRST, log.epoch):
+        orders = retention.redactions(state, epoch)
+        if not orders:
+            continue
+        try:
+            with contextlib.closing(Store.open(log.folder, file_of(epoch))) as store:
+                keys = {each.key.thumbprint: each.key for each in registry.log_keys(store.state)}
+                redaction.carry_out(store, log.contracts, keys, orders)
+        except sqlite3.Error as error:
+            raise Unavailable("storage_failed", f"what statements order could not be carried out: {error}") from error
 
 
 def _refuse_lost_first(folder: Path) -> None:

@@ -23,7 +23,7 @@ from protocol.errors import BadSignature, Malformed, Unavailable, VerificationFa
 from protocol.keys import PublicKey
 from protocol.notes import Checkpoint, NoteKey
 from protocol.p256 import P256PublicKey
-from protocol.retention import Snapshot
+from protocol.retention import Redaction, Snapshot
 
 PROGRESS_EVERY = 1000  # entries between two reports of progress
 
@@ -63,20 +63,42 @@ def check(folder: Path, progress: Progress = lambda done, size: None, *, contrac
     Unavailable: state_unreadable.
     """
     found: Found | None = None
+    orders = _orders(folder)
     for epoch in range(epochs.FIRST, epochs.newest(folder) + 1):
         with contextlib.closing(Store.reader(folder, epochs.file_of(epoch))) as store, _damage_named(), store.reading():
             damage = store.damage()
             if damage:
                 raise VerificationFailed("file_damaged", f"SQLite finds in {epochs.file_of(epoch)}: {damage}")
-            found = _check_epoch(store, epoch, found, contracts, progress)
+            found = _check_epoch(store, epoch, found, contracts, progress, orders.get(epoch, {}))
             ended = store.keeping.mark(CLOSED)
     if found is None or ended:
         raise VerificationFailed("epoch_missing", f"the log went on in {epochs.file_of(epoch + 1)}, which is not there")
     return found
 
 
-def _check_epoch(store: Store, epoch: int, before: Found | None, contracts: Contracts, progress: Progress) -> Found:
-    found = _check_log(store, contracts, progress)
+def _orders(folder: Path) -> dict[int, dict[int, Redaction]]:
+    """The redactions of each epoch's entries, in whichever epoch they were ordered; each state is checked with its own epoch."""
+    found: dict[int, dict[int, Redaction]] = {}
+    for said in range(epochs.FIRST, epochs.newest(folder) + 1):
+        with contextlib.closing(Store.reader(folder, epochs.file_of(said))) as store, _damage_named():
+            items = store.keeping.state(retention.REDACTED)
+        for epoch in range(epochs.FIRST, said + 1):
+            try:
+                found.setdefault(epoch, {}).update(retention.redactions(items, epoch))
+            except Malformed as error:
+                raise VerificationFailed("state_wrong", f"the state of epoch {said} cannot be read: {error}") from error
+    return found
+
+
+def _check_epoch(
+    store: Store,
+    epoch: int,
+    before: Found | None,
+    contracts: Contracts,
+    progress: Progress,
+    orders: Mapping[int, Redaction],
+) -> Found:
+    found = _check_log(store, contracts, progress, orders)
     genesis = registry.genesis_of(store.state)
     if genesis.epoch != epoch or (genesis.prior is None) is not (before is None):
         raise VerificationFailed("epoch_wrong", f"{epochs.file_of(epoch)} is not epoch {epoch} of this log")
@@ -101,7 +123,7 @@ def _check_epoch(store: Store, epoch: int, before: Found | None, contracts: Cont
     return found
 
 
-def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
+def _check_log(store: Store, contracts: Contracts, progress: Progress, orders: Mapping[int, Redaction]) -> Found:
     size = store.counts()["entry"]
     replay = Replay(store, contracts, _keys(store))
     tree = _Edge(store, replay.minimum, contracts)
@@ -123,7 +145,7 @@ def _check_log(store: Store, contracts: Contracts, progress: Progress) -> Found:
     head = Head(size=size, root=tree.root(size), chain=replay.head.chain, at_ms=replay.head.at_ms)
     if store.head() != head or store.counts()["head"] != 1:
         raise VerificationFailed("head_wrong", "the stored head is not what the statements lead to")
-    _check_kept(store, replay)
+    _check_kept(store, replay, orders)
     genesis = registry.genesis_of(replay.state)
     _check_note(store.note(), head, genesis.origin, registry.log_keys(replay.state))
     if store.counts()["checkpoint"] != 1:
@@ -164,9 +186,8 @@ def _keys(store: Store) -> dict[bytes, LogPublicKey]:
     return found
 
 
-def _check_kept(store: Store, replay: Replay) -> None:
+def _check_kept(store: Store, replay: Replay, redactions: Mapping[int, Redaction]) -> None:
     """What has gone has gone by order, and each snapshot that was gone on from is named by whoever ordered it."""
-    redactions = retention.redactions(replay.state.items())
     retentions = retention.retentions(replay.state.items())
     for place in replay.redacted:
         if place not in redactions:

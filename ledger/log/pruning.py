@@ -29,11 +29,11 @@ class Standing:
     state: Mapping[bytes, bytes]
 
 
-def aged(store: Store, *, keep_days: int, now_ms: int) -> int:
+def aged(store: Store, *, epoch: int, keep_days: int, now_ms: int) -> int:
     """The minimum index under which everything is older than `keep_days`, and the state at which can be known."""
     minimum = store.keeping.first_since(now_ms - keep_days * DAY_MS, store.head().size)
     sizes = [size for size, _ in store.keeping.snapshots()]
-    for place in sorted(rules.redactions(store.keeping.state(rules.REDACTED))):
+    for place in sorted(rules.redactions(store.keeping.state(rules.REDACTED), epoch)):
         if place < minimum and not any(place < size <= minimum for size in sizes):
             return place
     return minimum

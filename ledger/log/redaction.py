@@ -6,13 +6,13 @@ overwritten blocks are the operator's.
 
 from collections.abc import Mapping
 
-from ledger import retention as rules
 from ledger.contracts import Contracts
 from ledger.log import snapshots
 from ledger.log.keeping import MINIMUM, SCRUB
 from ledger.log.store import Store
 from protocol import cose, statement
 from protocol.errors import ConfigError, Unavailable
+from protocol.retention import Redaction
 
 
 def check(raw: bytes, contracts: Contracts) -> None:
@@ -21,18 +21,22 @@ def check(raw: bytes, contracts: Contracts) -> None:
         raise ConfigError("not_redactable", "the rules of this log read statements of this type: its body stays")
 
 
-def carry_out(store: Store, contracts: Contracts, keys: Mapping[bytes, cose.Verifier]) -> None:
-    """Take away each body that the log's redactions name, and overwrite it; again after a stop.
+def carry_out(
+    store: Store, contracts: Contracts, keys: Mapping[bytes, cose.Verifier], orders: Mapping[int, Redaction]
+) -> None:
+    """Take away each body of this epoch that `orders` name, by index, and overwrite it; again after a stop.
 
     Raises sqlite3.Error; Unavailable: database_busy; VerificationFailed: snapshot_bad.
     """
     with store.keeping.overwriting():
-        _carry_out(store, contracts, keys)
+        _carry_out(store, contracts, keys, orders)
 
 
-def _carry_out(store: Store, contracts: Contracts, keys: Mapping[bytes, cose.Verifier]) -> None:
+def _carry_out(
+    store: Store, contracts: Contracts, keys: Mapping[bytes, cose.Verifier], orders: Mapping[int, Redaction]
+) -> None:
     sizes = {snapshots.name_of(signed): size for size, signed in store.keeping.snapshots()}
-    for index, document in rules.redactions(store.keeping.state(rules.REDACTED)).items():
+    for index, document in orders.items():
         body = store.statement(index)
         size = sizes.get(document.snapshot)
         if not body or index < store.keeping.mark(MINIMUM) or size is None or size <= index:

@@ -1,5 +1,6 @@
 """The reading side of a log: statements, receipts, proofs and tiles of one epoch, for any number of threads."""
 
+import functools
 import re
 import threading
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from ledger.registry import LogKey
 from ledger.rules import State
 from protocol import merkle, receipt, tiles
 from protocol.errors import NotFound, Unavailable
+
+HIGH = 4  # the level from which on nodes are remembered: one for 16 entries
+HIGH_NODES_MAX = 65_536  # nodes, some 10 MB; the one not used for longest goes first
+TREES_MAX = 4  # sizes of trees whose right edge is remembered: the newest, the cosigned, and who is late
 
 T = TypeVar("T")
 
@@ -38,6 +43,8 @@ class Shelf:
 
     def __init__(self, *, signer: Signer, reader: Store) -> None:
         self._signer, self._reader, self._reading = signer, reader, threading.Lock()
+        self._high = functools.lru_cache(maxsize=HIGH_NODES_MAX)(reader.node)
+        self._trees: dict[int, merkle.Paths] = {}
         self.published = NOTHING
         self.minimum = 0
         """The minimum index: what is below may have gone. Source: C2SP tlog-tiles, Pruning."""
@@ -113,11 +120,7 @@ class Shelf:
         """
         seen, key = seen or self.published, self._signer.for_receipts(alg)
         _check(index, seen)
-        try:
-            with self._reading:
-                path = merkle.inclusion_path(self._reader.node, index, seen.size)
-        except Unavailable as error:
-            raise self.pruned(index) or error from error
+        path = self.inclusion(index, seen.size)
         return receipt.issue(
             key,
             iss=seen.origin,
@@ -127,6 +130,21 @@ class Shelf:
             index=index,
             path=path,
         )
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """The bare proof that an entry is in the tree of `size`, which the log has had.
+
+        Raises NotFound: entry_pruned; Unavailable: node_missing.
+        """
+        try:
+            with self._reading:
+                if size not in self._trees:
+                    if len(self._trees) >= TREES_MAX:
+                        self._trees.clear()
+                    self._trees[size] = merkle.Paths(self._node, size)
+                return self._trees[size].path(index)
+        except Unavailable as error:
+            raise self.pruned(index) or error from error
 
     def consistency(self, size1: int) -> bytes:
         """A receipt that the newest tree is that of `size1` grown. Source: RFC 9942 §5.3.
@@ -193,6 +211,10 @@ class Shelf:
     def _check_kept(self, tile: tiles.Tile) -> None:
         if (tile.index + 1) * tiles.WIDTH << tiles.HEIGHT * (tile.level or 0) <= self.minimum:
             raise NotFound("tile_pruned", f"all of it is below the minimum index {self.minimum}")
+
+    def _node(self, level: int, place: int) -> bytes:
+        """A node, which never changes; of the higher ones there are few, and every path has some."""
+        return self._high(level, place) if level >= HIGH else self._reader.node(level, place)
 
     def close(self) -> None:
         """Let go of the file, after whoever is reading."""

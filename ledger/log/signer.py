@@ -23,7 +23,7 @@ class Signer:
     """The secrets of one log. folder: where they are, a file each; first: the key of its genesis."""
 
     def __init__(self, folder: Path, first: SigningKey) -> None:
-        self._folder, self.first = folder, first
+        self.folder, self.first = folder, first
         self._secrets: dict[bytes, Secret] = {first.thumbprint: first}
         self.keys: tuple[LogKey, ...] = ()
         """Every key that signs or signed, oldest first."""
@@ -72,7 +72,7 @@ class Signer:
 
     def _secret(self, thumbprint: bytes) -> Secret:
         if thumbprint not in self._secrets:
-            path = self._folder / name_of(thumbprint)
+            path = self.folder / name_of(thumbprint)
             try:
                 self._secrets[thumbprint] = _read(path.read_text())
             except FileNotFoundError as error:

@@ -7,6 +7,7 @@ its deed is carried out at the next start.
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ledger import retention as rules
 from ledger.contracts import Contracts
@@ -21,14 +22,19 @@ from protocol.retention import Redaction, Retention
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """A log that nobody else writes now. keys: its own, by thumbprint, newest among them `key`."""
+    """A log that nobody else writes now. folder: where its epochs are; keys: its own, by thumbprint, `key` the newest."""
 
+    folder: Path
     origin: str
     epoch: int
     store: Store
     key: SigningKey
     keys: Mapping[bytes, cose.Verifier]
     contracts: Contracts
+
+    def take_newest(self) -> bytes:
+        """Keep a signed snapshot of the state as it is. Its name. Raises sqlite3.Error."""
+        return self.take_snapshot(self.store.head(), dict(self.store.keeping.state()))
 
     def take_snapshot(self, head: Head, state: Mapping[bytes, bytes]) -> bytes:
         """Keep a signed snapshot of `state` at `head`. Its name. Raises sqlite3.Error."""
@@ -45,31 +51,27 @@ def finish(log: Log) -> int:
     Raises Unavailable: storage_failed, database_busy; VerificationFailed: snapshot_bad.
     """
     try:
-        _drop_unnamed(log.store)
-        redaction.carry_out(log.store, log.contracts, log.keys)
+        orders = rules.redactions(log.store.keeping.state(rules.REDACTED), log.epoch)
+        _drop_unnamed(log.store, {order.snapshot for order in orders.values()})
+        redaction.carry_out(log.store, log.contracts, log.keys, orders)
         pruning.carry_out(log.store, log.contracts, log.keys)
         return log.store.keeping.mark(MINIMUM)
     except sqlite3.Error as error:
         raise Unavailable("storage_failed", f"what statements order could not be carried out: {error}") from error
 
 
-def order_redaction(log: Log, root: SigningKey, *, index: int, reason: str) -> bytes:
-    """The statement by which the body at `index` goes, its snapshot kept.
+def order_redaction(root: SigningKey, *, epoch: int, index: int, reason: str, snapshot: bytes) -> bytes:
+    """The statement by which the body at `index` of an epoch goes. snapshot: the name of one that is kept, of the state after it.
 
-    Raises ConfigError: not_redactable, reason_unknown; Unavailable: storage_failed.
+    Raises ConfigError: reason_unknown.
     """
     if reason not in retention.REASONS:
         raise ConfigError("reason_unknown", f"the reason is one of {', '.join(sorted(retention.REASONS))}")
-    redaction.check(log.store.statement(index) or b"", log.contracts)
-    try:
-        name = log.take_snapshot(log.store.head(), dict(log.store.keeping.state()))
-    except sqlite3.Error as error:
-        raise Unavailable("storage_failed", f"the snapshot could not be stored: {error}") from error
     return statement.sign(
         root,
         iss=root.public.urn,
         sub=retention.redaction_subject(root.public.thumbprint),
-        payload=Redaction(index=index, reason=reason, snapshot=name).encode(),
+        payload=Redaction(epoch=epoch, index=index, reason=reason, snapshot=snapshot).encode(),
         content_type=retention.REDACTION,
     )
 
@@ -98,10 +100,9 @@ def order_minimum(log: Log, root: SigningKey, *, minimum: int, keep_days: int | 
     )
 
 
-def _drop_unnamed(store: Store) -> None:
+def _drop_unnamed(store: Store, named: set[bytes]) -> None:
     """Throw away snapshots that no statement names: whoever took them stopped before it was registered."""
-    named = {order.snapshot for order in rules.redactions(store.keeping.state(rules.REDACTED)).values()}
-    named |= {order.snapshot for order in rules.retentions(store.keeping.state(rules.RETAINED)).values()}
+    named = named | {order.snapshot for order in rules.retentions(store.keeping.state(rules.RETAINED)).values()}
     going = [size for size, signed in store.keeping.snapshots() if size and snapshots.name_of(signed) not in named]
     if going:
         with store.writing():

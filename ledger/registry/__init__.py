@@ -4,7 +4,7 @@ Pure. State: `genesis`, `root`, `log-keys`; `party/<thumbprint>` with a party's 
 `key/<thumbprint>` with whose key it is and when it ends. A party is called by the thumbprint of its first key, for life.
 """
 
-from ledger.questions import HasRole, IsAdmitted, IsTrusted, LogName, PartyOf
+from ledger.questions import HasRole, IsAdmitted, IsTrusted, LogEpoch, LogName, PartyOf
 from ledger.registry import carrying, logs, parties, records, standing
 from ledger.registry.records import GENESIS, LogKey, genesis_of, log_keys
 from ledger.registry.standing import beginner, in_roles, issuer
@@ -33,6 +33,7 @@ CONTRACT = Contract(
     carry=carrying.carry,
     answers={
         LogName: standing.name_answer,
+        LogEpoch: standing.epoch_answer,
         PartyOf: standing.party_answer,
         IsAdmitted: standing.admitted_answer,
         HasRole: standing.role_answer,

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from ledger.questions import HasRole, IsAdmitted, IsTrusted, LogName, Party, PartyOf
+from ledger.questions import HasRole, IsAdmitted, IsTrusted, LogEpoch, LogName, Party, PartyOf
 from ledger.registry import records
 from ledger.registry.records import Key
 from ledger.rules import Issuer, Readable, Refused
@@ -59,6 +59,11 @@ def taken(state: Readable, key: PublicKey) -> bool:
 def name_answer(state: Readable, question: LogName, now_ms: int) -> str:
     """The origin."""
     return records.begun(state).origin
+
+
+def epoch_answer(state: Readable, question: LogEpoch, now_ms: int) -> int:
+    """The number of the epoch."""
+    return records.begun(state).epoch
 
 
 def party_answer(state: Readable, question: PartyOf, now_ms: int) -> Party | None:

@@ -169,6 +169,56 @@ def test_redaction_and_pruning_go_on_in_the_next_epoch(folder: Path) -> None:
             assert gone.value.code == code
 
 
+SECRET = b"what nobody may read any more " * 50
+
+
+def secret_of_the_first_epoch(folder: Path) -> int:
+    """The index of a letter that goes, two epochs before the newest."""
+    with letters.checked(folder) as engine:
+        index = engine.register(letters.letter(SECRET)).index
+        engine.register(letters.letter(b"after it"))
+        rolled(folder, engine)
+    roll(folder)
+    return index
+
+
+def test_a_body_of_an_epoch_that_has_ended_can_be_redacted(folder: Path) -> None:
+    index = secret_of_the_first_epoch(folder)
+    with letters.checked(folder) as engine:
+        proof = engine.shelf(1).receipt(index)
+        said = custody.redact(engine, letters.root(folder), epoch=1, index=index, reason="court-order")
+        assert said.entry_id == "3.2"
+        with pytest.raises(NotFound, match="statement_redacted"):
+            engine.shelf(1).statement(index)
+        assert engine.shelf(1).receipt(index) == proof
+        assert not engine.register(letters.letter(SECRET)).new
+    assert [path.name for path in folder.iterdir() if SECRET[:30] in path.read_bytes()] == []
+
+
+def test_a_redaction_in_an_earlier_epoch_that_stopped_is_carried_out_at_the_next_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = secret_of_the_first_epoch(folder)
+    with monkeypatch.context() as stopped, contextlib.closing(letters.opened(folder)) as engine:
+        stopped.setattr(Engine, "finish", lambda _: None)
+        custody.redact(engine, letters.root(folder), epoch=1, index=index, reason="court-order")
+        assert engine.shelf(1).statement(index)
+    letters.check(folder)
+    with letters.checked(folder) as engine, pytest.raises(NotFound, match="statement_redacted"):
+        engine.shelf(1).statement(index)
+
+
+def test_a_body_that_is_missing_in_an_earlier_epoch_without_an_order_is_found(folder: Path) -> None:
+    index = secret_of_the_first_epoch(folder)
+    with letters.checked(folder) as engine:
+        custody.redact(engine, letters.root(folder), epoch=1, index=index, reason="court-order")
+    with contextlib.closing(database(folder, 1)) as db:
+        db.execute("UPDATE entry SET statement = X'' WHERE place = ?", (index - 1,))
+    with pytest.raises(VerificationFailed) as found:
+        letters.check(folder)
+    assert found.value.code == "entry_missing"
+
+
 def test_the_old_name_in_the_settings_does_not_stop_a_log_that_rolled_over(folder: Path) -> None:
     roll(folder)
     with contextlib.closing(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.log import custody, keyring, upkeep
+from ledger.log import custody, keyring
 from ledger.log.engine import Engine
 from ledger.log.store import FILE, Head
 from protocol import merkle, receipt, retention, statement, tiles
@@ -92,7 +92,8 @@ def test_a_redaction_is_on_the_log_with_its_reason_and_its_snapshot(folder: Path
     with letters.checked(folder) as engine:
         found: Statement = statement.parse(engine.statement(engine.size - 1))
         document = Redaction.decode(found.payload)
-        assert (found.content_type, document.index, document.reason) == (retention.REDACTION, 40, REASON)
+        assert (found.content_type, document.epoch, document.index) == (retention.REDACTION, 1, 40)
+        assert document.reason == REASON
         assert found.kid == letters.root(folder).public.thumbprint
 
 
@@ -136,7 +137,7 @@ def test_an_order_without_a_snapshot_takes_nothing_away(folder: Path) -> None:
         root,
         iss=root.public.urn,
         sub=retention.redaction_subject(root.public.thumbprint),
-        payload=Redaction(index=40, reason=REASON, snapshot=bytes(32)).encode(),
+        payload=Redaction(epoch=1, index=40, reason=REASON, snapshot=bytes(32)).encode(),
         content_type=retention.REDACTION,
     )
     with letters.checked(folder) as engine:
@@ -163,7 +164,7 @@ def test_a_redaction_that_stopped_after_its_statement_is_carried_out_at_the_next
 
 def test_a_snapshot_that_no_statement_names_is_thrown_away_at_the_next_start(folder: Path) -> None:
     with contextlib.closing(letters.opened(folder)) as engine:
-        upkeep.order_redaction(engine._log(), letters.root(folder), index=40, reason=REASON)
+        engine._log().take_newest()
         assert engine._store.keeping.snapshots()
     letters.check(folder)
     with letters.checked(folder) as engine:

@@ -17,7 +17,7 @@ OTHER = SigningKey.from_seed(bytes([2]) * 32)
 KEYS = {LOG.public.thumbprint: LOG.public}
 HASH = st.binary(min_size=32, max_size=32)
 NUMBER = st.integers(0, NUMBER_MAX - 1)
-REDACTED = Redaction(index=7, reason="court-order", snapshot=bytes(32))
+REDACTED = Redaction(epoch=2, index=7, reason="court-order", snapshot=bytes(32))
 RETAINED = Retention(minimum=300, keep_days=90, snapshot=bytes(32))
 SNAPSHOT = Snapshot(
     origin="log.example/1",
@@ -34,9 +34,9 @@ def verified(raw: bytes) -> Snapshot:
     return Snapshot.verified(raw, KEYS)
 
 
-@given(NUMBER, st.sampled_from(sorted(REASONS)), HASH)
-def test_a_redaction_comes_back(index: int, reason: str, snapshot: bytes) -> None:
-    document = Redaction(index=index, reason=reason, snapshot=snapshot)
+@given(NUMBER, NUMBER, st.sampled_from(sorted(REASONS)), HASH)
+def test_a_redaction_comes_back(epoch: int, index: int, reason: str, snapshot: bytes) -> None:
+    document = Redaction(epoch=epoch, index=index, reason=reason, snapshot=snapshot)
     assert Redaction.decode(document.encode()) == document
 
 
