@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ledger.log.engine import Engine
 from ledger.log.shelf import Shelf
-from protocol import cbor, merkle, notes, tiles
+from protocol import cbor, notes
 from protocol.errors import Unavailable
 from protocol.notes import Checkpoint
 from protocol.tlog_proof import Proof
@@ -48,15 +48,11 @@ def seen(shelf: Shelf) -> Seen:
 
 
 def proof(shelf: Shelf, index: int) -> Proof:
-    """That an entry is in the tree of the published checkpoint. Raises Unavailable: proof_too_early; NotFound: tile_pruned."""
+    """That an entry is in the tree of the published checkpoint. Raises Unavailable: proof_too_early; NotFound: entry_pruned."""
     head = seen(shelf)
     if index >= head.size:
         raise Unavailable("proof_too_early", "the published checkpoint does not cover the entry yet: ask again")
-
-    def fetch(tile: tiles.Tile) -> list[bytes]:
-        return tiles.split(shelf.tile(tile), tile.width)
-
-    path = merkle.inclusion_path(tiles.reader(fetch, head.size), index, head.size)
+    path = shelf.inclusion(index, head.size)
     return Proof(index=index, path=tuple(path), checkpoint=head.note)
 
 
