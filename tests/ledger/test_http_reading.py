@@ -208,8 +208,7 @@ def test_a_statement_that_was_taken_away_is_gone(web: Web, engine: Engine, tmp_p
 
 
 def test_a_proof_is_a_file_that_leads_to_the_published_checkpoint(web: Web, engine: Engine, admitted: bytes) -> None:
-    for n in range(300):
-        engine.register(ledgers.anchor(n))
+    engine.register_many([ledgers.anchor(n) for n in range(300)])
     trusted = policy.parse(str(engine.trust()["policy"]))
     for index in (0, 1, 255, 256, engine.size - 1):
         answer = web.get(f"/entries/1.{index}/proof")

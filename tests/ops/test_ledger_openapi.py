@@ -194,6 +194,8 @@ async def _read(look: Look, engine: Engine, folder: Path, patch: pytest.MonkeyPa
     failures = [
         ("tile", Unavailable("node_missing", "damaged"), 503),
         ("tile", NotFound("tile_pruned", "gone"), 410),
+        ("inclusion", Unavailable("node_missing", "damaged"), 503),
+        ("inclusion", NotFound("entry_pruned", "gone"), 410),
         ("receipt", Unavailable("node_missing", "damaged"), 503),
         ("receipt", NotFound("entry_pruned", "gone"), 410),
         ("statement", Unavailable("entry_missing", "damaged"), 503),
@@ -206,11 +208,11 @@ async def _read(look: Look, engine: Engine, folder: Path, patch: pytest.MonkeyPa
     reading = {
         "tile": [("/tile/0/000.p/2", "/tile/{path}"), ("/epochs/1/tile/0/000.p/2", "/epochs/{epoch}/tile/{path}")],
         "receipt": [(f"/entries/1.1{part}", f"/entries/{{entry_id}}{part}") for part in ("", "/transparent")],
+        "inclusion": [("/entries/1.1/proof", "/entries/{entry_id}/proof")],
         "statement": [("/entries/1.1/statement", "/entries/{entry_id}/statement")],
         "consistency": [("/consistency/2", "/consistency/{size1}")],
         "entry": [("/log/entries/1.1", "/log/entries/{entry_id}")],
     }
-    reading["tile"].append(("/entries/1.1/proof", "/entries/{entry_id}/proof"))
     for name, error, status in failures:
         with patch.context() as broken:
             broken.setattr(shelf, name, failing(error))
