@@ -18,7 +18,7 @@ from protocol.errors import Unavailable
 from protocol.merkle import Node
 
 FILE = "ledger.db"
-APPLICATION_ID = 0x5647_4C01  # "VGL" and 1: the file is a ledger of this layout
+APPLICATION_ID = 0x5647_4C02  # "VGL" and 2: the file is a ledger of this layout, whose second entry is its policy
 BUSY_MS = 5000  # how long a reader waits for a writer of another process
 KNOWN_MAX = 65_536  # values of the state that are remembered; beyond it all are forgotten, and read again
 CACHE_KIB = 65_536  # of the database that the writer keeps in memory: the index over entries is written all over
@@ -292,7 +292,7 @@ def _refusing(db: sqlite3.Connection) -> Iterator[None]:
     """Close `db` when it turns out to be unreadable, and say so."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the second: names of tables in a file that is damaged
         db.close()
         raise Unavailable("state_unreadable", f"cannot read the ledger's database: {error}") from error
     except Unavailable:
