@@ -30,7 +30,7 @@ from protocol.notes import Checkpoint
 from protocol.policy import Policy
 
 UNKNOWN, FIRST = 0, 1  # epochs: of a log that names none, and the first one of a log that does
-AT_ONCE = 16  # statements that are asked for at the same time; so many are in memory
+AT_ONCE = 4  # statements that are asked for at the same time, and in memory; more cost httpx more than they win
 TRIES_MAX = 8  # at one question to a ledger that is busy; then the round ends, and the next one goes on there
 PAUSE_S, PAUSE_MAX_S = 1.0, 30.0  # between them: longer each time, at least as the ledger asks for, within this
 
