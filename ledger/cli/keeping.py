@@ -50,7 +50,11 @@ def redact(host: Host, state: Path | None, entry_id: str, reason: str, yes: bool
 @_YES
 @click.pass_obj
 def prune(host: Host, state: Path | None, before: int | None, keep_days: int | None, yes: bool) -> Answer:
-    """Destroy statements and tree nodes below a minimum index; what stays keeps its statements and proofs."""
+    """Destroy statements and tree nodes below a minimum index; what stays keeps its statements and proofs.
+
+    Keep more days than any witness or gateway may be away: who saw the log last before the minimum index cannot be shown any
+    more that it only grew.
+    """
     if (before is None) is (keep_days is None):
         raise ConfigError("minimum_bad", "give either --before or --keep-days")
     with _stopped(common.chosen(host.env, {"state": state})) as (log, root):

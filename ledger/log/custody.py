@@ -39,8 +39,8 @@ def redact(log: Engine, root: SigningKey, *, index: int, reason: str, epoch: int
 def prune(log: Engine, root: SigningKey, *, minimum: int, keep_days: int | None = None) -> Registered:
     """Let go of what is below `minimum`, by a statement of the registry root. keep_days: the rule that it follows from.
 
-    Raises ConfigError: minimum_bad, minimum_unknown; Unavailable: storage_failed; VerificationFailed, as a check of the
-    ledger does; as Engine.register does.
+    Raises ConfigError: minimum_bad, minimum_unknown, minimum_not_cosigned; Unavailable: storage_failed; VerificationFailed, as
+    a check of the ledger does; as Engine.register does.
     """
     with log.alone() as parts:
         raw = upkeep.order_minimum(parts, root, minimum=minimum, keep_days=keep_days)

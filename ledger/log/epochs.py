@@ -147,10 +147,12 @@ def settle(folder: Path) -> int:
 def keep_last(log: Log, epoch: int) -> bytes:
     """The name of the snapshot of the state that an epoch which has ended had last, once it is kept beside the epoch too.
 
-    Raises sqlite3.Error; Unavailable: state_unreadable.
+    Raises sqlite3.Error; Unavailable: state_unreadable, state_damaged.
     """
     with contextlib.closing(Store.reader(log.folder, file_of(epoch + 1))) as following:
-        signed, state = dict(following.keeping.snapshots())[0], following.keeping.snapshot_state(0)
+        signed, state = dict(following.keeping.snapshots()).get(0), following.keeping.snapshot_state(0)
+    if signed is None:
+        raise Unavailable("state_damaged", f"{file_of(epoch + 1)} lacks what it began with: run fsck")
     with contextlib.closing(Store.open(log.folder, file_of(epoch))) as store, store.writing():
         store.keeping.put_snapshot(store.head().size, signed, state)
     # Stop here: a snapshot beside a log that has ended, which the next one's genesis names. Nobody minds.

@@ -14,9 +14,10 @@ from ledger.contracts import Contracts
 from ledger.log import pruning, redaction, snapshots
 from ledger.log.keeping import MINIMUM
 from ledger.log.store import Head, Store
-from protocol import cose, retention, statement
+from protocol import cose, notes, retention, statement
 from protocol.errors import ConfigError, Unavailable
 from protocol.keys import SigningKey
+from protocol.notes import Checkpoint
 from protocol.retention import Redaction, Retention
 
 
@@ -79,12 +80,18 @@ def order_redaction(root: SigningKey, *, epoch: int, index: int, reason: str, sn
 def order_minimum(log: Log, root: SigningKey, *, minimum: int, keep_days: int | None) -> bytes:
     """The statement by which what is below `minimum` goes, its snapshot kept.
 
-    Raises ConfigError: minimum_bad, minimum_unknown; VerificationFailed, as a check of the ledger does;
+    Raises ConfigError: minimum_bad, minimum_unknown, minimum_not_cosigned; VerificationFailed, as a check of the ledger does;
     Unavailable: storage_failed.
     """
     size, before = log.store.head().size, log.store.keeping.mark(MINIMUM)
     if not before < minimum <= size:
         raise ConfigError("minimum_bad", f"the minimum index is {before} and only rises, to {size} at most")
+    cosigned = log.store.keeping.cosigned()
+    if cosigned and Checkpoint.from_text(notes.parse(cosigned).text).size < minimum:
+        raise ConfigError(
+            "minimum_not_cosigned",
+            "witnesses have not signed so far: what they would need for it must not go. Run the ledger until they have",
+        )
     try:
         found = pruning.standing(log.store, minimum, log.contracts, log.keys)
         held = dict(log.store.keeping.snapshots()).get(minimum)

@@ -178,6 +178,17 @@ def test_the_minimum_only_rises_and_is_not_above_the_size(folder: Path) -> None:
             assert refused.value.code == "minimum_bad"
 
 
+def test_what_witnesses_have_not_signed_is_not_pruned(folder: Path) -> None:
+    with letters.checked(folder) as engine:
+        engine.publish(engine.signed())
+        for n in range(9):
+            engine.register(letters.letter(b"unseen %d" % n))
+        with pytest.raises(ConfigError) as refused:
+            custody.prune(engine, letters.root(folder), minimum=engine.size)
+        assert refused.value.code == "minimum_not_cosigned"
+        custody.prune(engine, letters.root(folder), minimum=engine.size - 9)
+
+
 def test_days_of_keeping_lead_to_a_minimum(folder: Path) -> None:
     with letters.checked(folder) as engine:
         now_ms = ledgers.NOW_MS + 100 * DAY_MS
