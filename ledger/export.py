@@ -66,7 +66,7 @@ def pack(folder: Path, entry_id: str, *, alg: int | None = None) -> Pack:
     Raises NotFound: state_missing, entry_unknown, entry_pruned, key_missing, alg_not_offered; Unavailable: receipt_too_early,
     state_damaged, state_unreadable, key_missing, key_unreadable.
     """
-    place, match = _ledger(folder), _ENTRY_ID.fullmatch(entry_id)
+    place, match = ledger_in(folder), _ENTRY_ID.fullmatch(entry_id)
     if match is None:
         raise NotFound("entry_unknown", "entries are named like 1.5: epoch and index")
     epoch, index = int(match[1]), int(match[2])
@@ -82,7 +82,8 @@ def pack(folder: Path, entry_id: str, *, alg: int | None = None) -> Pack:
         raise Unavailable("state_damaged", f"the stored log does not prove the entry: run fsck ({error})") from error
 
 
-def _ledger(folder: Path) -> Path:
+def ledger_in(folder: Path) -> Path:
+    """The ledger's folder: the one that is given, or that in a kept demo's. Raises NotFound: state_missing."""
     for place in (folder, folder / DEMO_FOLDER):
         if (place / FILE).exists():
             return place

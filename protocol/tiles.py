@@ -1,7 +1,7 @@
 """Tiles: a log's nodes, 256 to a file, as any web server or cache can hand them out. Source: C2SP tlog-tiles."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -51,6 +51,17 @@ class Tile:
     def fits(self, size: int) -> bool:
         """Whether a log of `size` entries may hand this tile out: it is filled at least as far as its width."""
         return self.index * WIDTH + self.width <= size >> (HEIGHT * (self.level or 0))
+
+
+def tiles_of(size: int) -> Iterator[Tile]:
+    """All that a log of `size` entries hands out: the tiles of every level, and a bundle beside each of the lowest."""
+    for level in range(LEVEL_MAX + 1):
+        count = size >> (HEIGHT * level)
+        for index in range(-(-count // WIDTH)):
+            width = min(WIDTH, count - index * WIDTH)
+            yield Tile(level=level, index=index, width=width)
+            if level == 0:
+                yield Tile(level=None, index=index, width=width)
 
 
 def tile_for(level: int, index: int, size: int) -> Tile:

@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.cli import checking, exporting, keeping, monitoring, policies, registry, serving
+from ledger.cli import checking, exporting, keeping, mirroring, monitoring, policies, registry, serving
 from ledger.witness import cli as witness
 
 
@@ -21,6 +21,7 @@ for command in (
     checking.check,
     checking.verify,
     exporting.pack,
+    mirroring.bring,
     monitoring.monitor,
     keeping.redact,
     keeping.prune,

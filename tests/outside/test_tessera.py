@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from protocol import notes
 from protocol.notes import NoteKey
 from tests.outside.conftest import Public
-from tests.support import grown, ledgers
+from tests.support import grown, ledgers, running
 from tests.support.outside import installed, run
 from tests.support.serving import served
 
@@ -47,6 +48,13 @@ def test_a_copy_of_its_tiles_is_whole_wherever_it_is(public: Public, tmp_path: P
     assert root_of(tmp_path, public.copied.as_uri(), public.vkey) == public.tree.root().hex()
     with handed_out(public.copied) as url:
         assert root_of(tmp_path, url, public.vkey) == public.tree.root().hex()
+
+
+def test_a_mirror_is_whole(public: Public, tmp_path: Path) -> None:
+    out = tmp_path / "mirror"
+    words = ("-m", "vigil", "ledger", "mirror", "--state", public.state, "--out", out)
+    assert run(Path(sys.executable), *words, cwd=running.ROOT).returncode == 0
+    assert root_of(tmp_path, out.as_uri(), public.vkey) == public.tree.root().hex()
 
 
 @pytest.mark.parametrize("path", ["checkpoint", "tile/0/001", "tile/1/000.p/2", "tile/entries/002.p/188"])

@@ -164,3 +164,16 @@ def test_arbitrary_bodies_are_refused_or_are_the_one_encoding(data: bytes, width
     found = damage.read_or_refuse(lambda raw: tiles.unbundle(raw, width), data)
     assert found is None or (isinstance(found, list) and tiles.bundle(found) == data)
     assert damage.read_or_refuse(lambda raw: tiles.split(raw, 1 + width), data) is None or len(data) == 32 * (1 + width)
+
+
+def test_a_tree_has_the_tiles_that_the_specification_counts() -> None:
+    """tlog-tiles, "Merkle tree": its own example is a tree of 70,000."""
+    found = list(tiles.tiles_of(70_000))
+    assert len(set(found)) == len(found) and all(tile.fits(70_000) for tile in found)
+    shape = {
+        level: [(tile.index, tile.width) for tile in found if tile.level == level and tile.width < tiles.WIDTH]
+        for level in (None, *range(tiles.LEVEL_MAX + 1))
+    }
+    assert shape == {None: [(273, 112)], 0: [(273, 112)], 1: [(1, 17)], 2: [(0, 1)], **{n: [] for n in range(3, 8)}}
+    assert sum(tile.level == 0 for tile in found) == 274 and sum(tile.level == 1 for tile in found) == 2
+    assert list(tiles.tiles_of(0)) == []

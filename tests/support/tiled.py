@@ -1,24 +1,12 @@
 """A log as a folder of tiles, which any web server can hand out: copied from a running one, or written from memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
 from protocol import merkle, notes, tiles
 from protocol.notes import Checkpoint
-from protocol.tiles import Tile
-
-
-def tiles_of(size: int) -> Iterator[Tile]:
-    """All that a tree of `size` entries has: hashes of every level, and bundles of entries."""
-    for level in range(tiles.LEVEL_MAX + 1):
-        count = size >> (tiles.HEIGHT * level)
-        for index in range(-(-count // tiles.WIDTH)):
-            width = min(tiles.WIDTH, count - index * tiles.WIDTH)
-            yield Tile(level=level, index=index, width=width)
-            if level == 0:
-                yield Tile(level=None, index=index, width=width)
 
 
 def copied(url: str, folder: Path) -> None:
@@ -26,14 +14,14 @@ def copied(url: str, folder: Path) -> None:
     with httpx.Client(base_url=url) as client:
         note = client.get("/checkpoint").raise_for_status().text
         _put(folder / "checkpoint", note.encode())
-        for tile in tiles_of(Checkpoint.from_text(notes.parse(note).text).size):
+        for tile in tiles.tiles_of(Checkpoint.from_text(notes.parse(note).text).size):
             _put(folder / tile.path(), client.get(f"/{tile.path()}").raise_for_status().content)
 
 
 def written(folder: Path, *, entries: Sequence[bytes], tree: merkle.Tree, note: str) -> None:
     """Write a log of these entries, its tree and its checkpoint into `folder`."""
     _put(folder / "checkpoint", note.encode())
-    for tile in tiles_of(tree.size):
+    for tile in tiles.tiles_of(tree.size):
         first = tile.index * tiles.WIDTH
         places = range(first, first + tile.width)
         if tile.level is None:
