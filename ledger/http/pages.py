@@ -33,6 +33,7 @@ HEADERS = {
 }
 TYPES = {"log.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](?::[0-9]{1,5})?")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -50,7 +51,7 @@ class Pages:
 
     async def entry(self, request: Request) -> Response:
         """GET /log/entries/{id}: one entry, its proof and its files."""
-        name, address = request.path_params["entry_id"], f"{request.url.scheme}://{request.url.netloc}"
+        name, address = request.path_params["entry_id"], _address(request)
         origin = self._source.engine.origin
         return _shown(await self._source.read(lambda: page.entry(self._entry(name, address), origin, _now_ms())))
 
@@ -130,6 +131,12 @@ class Pages:
 def wanted(request: Request) -> bool:
     """Whether a person asks: browsers name HTML, programs do not."""
     return "text/html" in request.headers.get("accept", "")
+
+
+def _address(request: Request) -> str:
+    """Where this log was asked, for a command to copy."""
+    host = request.headers.get("host", "")
+    return f"{request.scope['scheme']}://{host if _HOST.fullmatch(host) else 'LEDGER'}"
 
 
 def _home(engine: Engine) -> page.Home:

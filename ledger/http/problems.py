@@ -44,7 +44,13 @@ STATUSES: Mapping[str, int] = {  # of codes whose class of error says less
     "too_many": 429,
     "signatures_too_many": 429,
 }
-CHALLENGE = {"www-authenticate": "Signature", "accept-signature": signing.ACCEPT}
+_LATER = {"retry-after": str(RETRY_AFTER_S)}
+MORE: Mapping[int, Mapping[str, str]] = {  # fields that go with a status
+    401: {"www-authenticate": "Signature", "accept-signature": signing.ACCEPT},
+    408: {"connection": "close"},  # who drips a body does not keep the connection for it
+    429: _LATER,
+    503: _LATER,
+}
 JUDGED = 400  # about a statement: it will be refused again, whatever the code
 
 
@@ -78,8 +84,7 @@ def title(status: int, code: str) -> str:
 
 def headers_of(status: int) -> dict[str, str]:
     """The fields that go with a status."""
-    more = CHALLENGE if status == 401 else {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
-    return {"cache-control": "no-store", **more}  # what is not there today may be there tomorrow
+    return {"cache-control": "no-store", **MORE.get(status, {})}  # what is not there today may be there tomorrow
 
 
 def problem(status: int, code: str, detail: str) -> Response:

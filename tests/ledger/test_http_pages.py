@@ -135,8 +135,13 @@ def test_an_entrys_page_has_its_digest_its_proof_and_its_files(web: Web, engine:
 
 
 def test_a_page_is_safe_from_the_host_that_it_is_asked_under(web: Web) -> None:
-    text = web.request("GET", "/log/entries/1.0", headers={"host": "<b>.example"}).text
-    assert "<b>" not in text
+    for host in ("<b>.example", "[", "[::1", "a b", "x;y", ""):
+        answer = web.request("GET", "/log/entries/1.0", headers={"host": host})
+        assert answer.status_code == 200, host
+        assert "http://LEDGER/entries/1.0" in answer.text and "<b>" not in answer.text
+    for host in ("log.example.org", "127.0.0.1:8090", "[::1]:8090"):
+        text = web.request("GET", "/log/entries/1.0", headers={"host": host}).text
+        assert f"http://{host}/entries/1.0" in text
 
 
 @pytest.mark.parametrize("path", ["/entries/1.99", "/checkpoint/", "/tile/0/x", "/entries/1.99/statement"])
