@@ -108,12 +108,12 @@ def tile_end(minimum: int, level: int) -> int:
 
 
 def needed_below(minimum: int, stays: Iterable[int]) -> set[Node]:
-    """The nodes of tiles below `minimum` without which a proof of later entries, or of those in `stays`, could not be made.
+    """The nodes of tiles below `minimum` without which no proof of the entries in `stays` could be made.
 
-    The subtrees that make up [0, minimum) are the left sides of every path from there on; an entry that stays needs the
-    siblings on its way up to one of them.
+    The subtrees that make up [0, minimum) are the left sides of every path from there on, and all lie in tiles that end above
+    it; an entry that stays needs the siblings on its way up to one of them.
     """
-    needed = set(merkle.range_nodes(0, minimum))
+    needed: set[Node] = set()
     for place in stays:
         level = 0
         while (((place >> level) | 1) + 1) << level <= minimum:

@@ -60,6 +60,17 @@ def test_a_redacted_body_is_in_no_file_of_the_ledger_any_more(folder: Path) -> N
     assert traces(folder, words) == []
 
 
+def test_copies_of_a_body_in_free_room_of_the_file_go_too(folder: Path) -> None:
+    """SQLite may have left some when it moved rows about, long before anybody thought of a redaction."""
+    with database(folder) as db:
+        db.execute("PRAGMA secure_delete = 0").fetchone()
+        db.execute("CREATE TABLE moved AS SELECT statement FROM entry WHERE place = 40")
+        db.execute("DROP TABLE moved")
+    assert FILE in traces(folder, BODY[:32])
+    redacted(folder)
+    assert traces(folder, BODY[:32]) == []
+
+
 def test_a_redacted_entry_keeps_its_receipts_and_every_other_proof_stays_valid(folder: Path) -> None:
     with letters.checked(folder) as engine:
         raw, old, size1 = engine.statement(40), engine.receipt(40), engine.size
