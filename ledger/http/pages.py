@@ -170,8 +170,8 @@ def _words(engine: Engine, found: Statement) -> Mapping[str, str]:
         issuer = engine.look(lambda state: registry.issuer(state, found.kid, _now_ms()))
     except Refused:
         return said
-    who = issuer.name or f"the {issuer.role} of this log"
-    return {"Content type": found.content_type, "Issued by": f"{who} ({issuer.role})", **said}
+    who = f"{issuer.name} ({issuer.role})" if issuer.name else f"the {issuer.role} of this log"
+    return {"Content type": found.content_type, "Issued by": who, **said}
 
 
 def _shown(text: str) -> Response:
