@@ -2,12 +2,14 @@
 
 import re
 import sqlite3
+from collections.abc import Mapping
 
 from gateway.anchor import entry_of, tree_of
 from gateway.store import anchors, devices
 from ledger.client import Client
-from protocol import growth, keys, message, statement, topics
-from protocol.errors import NotFound, Unavailable
+from protocol import growth, keys, message, notes, receipt, statement, topics
+from protocol.documents import Genesis
+from protocol.errors import Malformed, NotFound, Unavailable
 from protocol.evidence import Bundle, Proof, Trust, Verdict, verify
 from protocol.notes import Checkpoint
 
@@ -32,22 +34,20 @@ def export(
     document, enrolment = devices.enrolled(conn, device, link)
     if lk is not None and link != devices.find(conn, device).link:
         raise NotFound("keys_replaced", "the device was paired again since, with other keys; export without --disclose")
-    statements = {
+    found = {
         "anchor": anchors.logged(conn, statement.entry(place.statement)),
         "enrolment": anchors.logged(conn, statement.entry(enrolment)),
     }
-    first = min(index for _, index in statements.values())
-    statements["registry"] = anchors.logged(conn, anchors.admission(conn, before=first))
-    note = trust.policy.kept(client.checkpoint())
+    found["registry"] = anchors.admission(conn, before=min((each.epoch, each.index) for each in found.values()))
+    newest = max(found.values(), key=lambda each: (each.epoch, each.index))
+    reader, note = _newest(client, trust, newest)
     checkpoint, _ = trust.policy.check(note)
-    _grown(conn, client, checkpoint)
-    newest = max(index for _, index in statements.values())
-    if checkpoint.size <= newest:
+    _grown(conn, reader, checkpoint)
+    if checkpoint.size <= newest.index:
         raise Unavailable("checkpoint_old", "the ledger's checkpoint does not cover this batch yet; try again")
-    proofs = {
-        name: Proof(statement=raw, index=index, path=tuple(client.proof(index, checkpoint.size)))
-        for name, (raw, index) in statements.items()
-    }
+    oldest = min(each.epoch for each in found.values())
+    trees, geneses = _epochs(client, reader, checkpoint, newest=newest.epoch, oldest=oldest)
+    proofs = {name: _proof(each, trees, newest.epoch) for name, each in found.items()}
     bundle = Bundle(
         topic=topics.up(device, lane),
         message=place.raw,
@@ -61,8 +61,41 @@ def export(
         enrolment=proofs["enrolment"],
         registry=proofs["registry"],
         checkpoint=note,
+        geneses=geneses,
     ).encode()
     return bundle, verify(bundle, trust)
+
+
+def _newest(client: Client, trust: Trust, newest: anchors.Logged) -> tuple[Client, str]:
+    """Where the tree of an entry is read, and its checkpoint: when the log's epoch has ended, its last one."""
+    note = trust.policy.kept(client.checkpoint())
+    if trust.policy.signed(note)[0].origin == receipt.read(newest.receipt).iss:
+        return client, note
+    reader = client.of_epoch(newest.epoch)
+    return reader, trust.policy.kept(reader.checkpoint())
+
+
+def _epochs(
+    client: Client, reader: Client, checkpoint: Checkpoint, *, newest: int, oldest: int
+) -> tuple[dict[int, tuple[Client, int]], tuple[Proof, ...]]:
+    """(where each epoch's tree is read and its size, how each epoch began) from the newest back to the oldest. Raises
+    LedgerRefused, LedgerBusy, Malformed."""
+    trees, geneses = {newest: (reader, checkpoint.size)}, []
+    for epoch in range(newest, oldest, -1):
+        raw = client.statement(f"{epoch}.0")
+        place = anchors.Logged(statement=raw, epoch=epoch, index=0, receipt=b"")
+        geneses.append(_proof(place, trees, newest))
+        prior = Genesis.decode(statement.parse(raw).payload).prior
+        if prior is None:
+            raise Malformed("ledger_answer", "the ledger names no epoch before this one")
+        trees[epoch - 1] = (client.of_epoch(epoch - 1), Checkpoint.from_text(notes.parse(prior).text).size)
+    return trees, tuple(geneses)
+
+
+def _proof(logged: anchors.Logged, trees: Mapping[int, tuple[Client, int]], newest: int) -> Proof:
+    reader, size = trees[logged.epoch]
+    path = tuple(reader.proof(logged.index, size))
+    return Proof(statement=logged.statement, index=logged.index, path=path, back=newest - logged.epoch)
 
 
 def _grown(conn: sqlite3.Connection, client: Client, checkpoint: Checkpoint) -> None:

@@ -4,21 +4,21 @@ The verifier brings a `Trust`: the log's and witnesses' keys as a policy, and th
 supplies no trust: change any byte of it, and one of the nine checks fails. wire.md, "From message to ledger".
 """
 
-import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
 
-from protocol import cbor, content, documents, merkle, message, notes, policy, statement, topics
+from protocol import cbor, content, documents, merkle, message, notes, statement, topics
 from protocol.documents import Admission, Anchor, BatchEntry, Enrolment
-from protocol.errors import Malformed, ProtocolError, Unavailable, VerificationFailed
+from protocol.errors import Malformed, ProtocolError, VerificationFailed
 from protocol.keys import PublicKey
+from protocol.trust import TRUST_SIZE_MAX as TRUST_SIZE_MAX
+from protocol.trust import Trust as Trust
 
 SIZE_MAX = 262_144  # bytes of a bundle; a larger one fails check 1 unread
 PATH_MAX = 64  # nodes of one proof: enough for any tree there can be
-TRUST_SIZE_MAX = 131_072  # bytes of a trust file
+GENESES_MAX = 64  # epochs that a bundle reaches back; evidence from before needs the ledger of then
 CHECKS = (
     "the bundle is well formed",
     "the checkpoint is signed by the log, and by as many witnesses as the policy asks for",
@@ -33,7 +33,6 @@ CHECKS = (
 
 
 _T = TypeVar("_T")
-_KEY_HEX = re.compile(r"[0-9a-f]{64}")
 _ISO_MAX_MS = 253_402_300_800_000  # the year 10,000, which ISO 8601 and our library do not write
 
 
@@ -46,50 +45,21 @@ class EvidenceError(VerificationFailed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
-    """What a verifier brings. policy_text: C2SP tlog-policy; registry_root: the 32-byte key that admits gateways."""
-
-    policy_text: str
-    policy: policy.Policy
-    registry_root: PublicKey
-
-    def to_json(self) -> bytes:
-        """The trust file."""
-        value = {"v": 1, "policy": self.policy_text, "registry_root": self.registry_root.x.hex()}
-        return json.dumps(value, indent=2).encode() + b"\n"
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Reads a trust file. Raises Unavailable: trust_bad; whoever trusts nothing can check nothing."""
-        try:
-            if len(data) > TRUST_SIZE_MAX:
-                raise Malformed("trust_size", f"at most {TRUST_SIZE_MAX} bytes")
-            value = json.loads(data.decode(), object_pairs_hook=_once)
-            if not isinstance(value, dict) or value.keys() != {"v", "policy", "registry_root"}:
-                raise Malformed("trust_shape", "a trust file says v, policy and registry_root, and nothing else")
-            version, text, root = value["v"], value["policy"], value["registry_root"]
-            if type(version) is not int or version != 1:
-                raise Malformed("trust_shape", "not this version's trust file")
-            if not isinstance(text, str) or not isinstance(root, str) or not _KEY_HEX.fullmatch(root):
-                raise Malformed("trust_shape", "policy is a text, registry_root a key of 64 lower-case hex digits")
-            return cls(policy_text=text, policy=policy.parse(text), registry_root=PublicKey(bytes.fromhex(root)))
-        except (ValueError, ProtocolError, RecursionError) as error:
-            raise Unavailable("trust_bad", f"the trust file cannot be used: {error}") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """A statement and its place in the log's tree of the bundle's checkpoint. path: leaf to root."""
+    """A statement and its place in a tree of the log. path: leaf to root; back: how many epochs before that of the bundle's
+    checkpoint, whose last checkpoint is then the tree's."""
 
     statement: bytes
     index: int
     path: tuple[bytes, ...]
+    back: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """Evidence for one message. cek: the key of that one message when it is disclosed; entry: its encoded BatchEntry at
-    `index` of the batch, with its `path`; checkpoint: a note."""
+    `index` of the batch, with its `path`; checkpoint: a note; geneses: how each epoch of the log began, from the checkpoint's
+    back to the one after the earliest that a proof is in: each names the last checkpoint of the epoch before."""
 
     topic: str
     message: bytes
@@ -103,12 +73,15 @@ class Bundle:
     enrolment: Proof
     registry: Proof
     checkpoint: str
+    geneses: tuple[Proof, ...] = ()
 
     def encode(self) -> bytes:
-        """Deterministic CBOR."""
+        """Deterministic CBOR; version 2 when it reaches back over epochs."""
+        more = {"geneses": [_listed(each) for each in self.geneses]} if self.geneses else {}
         return cbor.encode(
             {
-                "v": 1,
+                **more,
+                "v": 2 if more else 1,
                 "topic": self.topic,
                 "message": self.message,
                 "cek": self.cek,
@@ -125,7 +98,9 @@ class Bundle:
         """Reads what `encode` writes. Raises Malformed: cbor_*, bundle_shape."""
         body = cbor.decode(data, size_max=SIZE_MAX)
         names = {"v", "topic", "message", "cek", "entry", "anchor", "enrolment", "registry", "checkpoint"}
-        if not isinstance(body, dict) or body.keys() != names or body["v"] != 1 or type(body["v"]) is not int:
+        version = 2 if isinstance(body, dict) and "geneses" in body else 1
+        names |= {"geneses"} if version == 2 else set()
+        if not isinstance(body, dict) or body.keys() != names or type(body["v"]) is not int or body["v"] != version:
             raise Malformed("bundle_shape", "not the fields of this version")
         topic, raw, cek, checkpoint = body["topic"], body["message"], body["cek"], body["checkpoint"]
         if not isinstance(topic, str) or not isinstance(raw, bytes) or not isinstance(checkpoint, str):
@@ -135,6 +110,9 @@ class Bundle:
         entry = _proof(body["entry"])
         anchor_document, anchor = _documented(body["anchor"])
         enrolment_document, enrolment = _documented(body["enrolment"])
+        registry, geneses = _proof(body["registry"]), _geneses(body["geneses"]) if version == 2 else ()
+        if max(each.back for each in (anchor, enrolment, registry)) != len(geneses) or entry.back:
+            raise Malformed("bundle_shape", "a bundle reaches back to where its earliest proof is")
         return cls(
             topic=topic,
             message=raw,
@@ -146,8 +124,9 @@ class Bundle:
             anchor=anchor,
             enrolment_document=enrolment_document,
             enrolment=enrolment,
-            registry=_proof(body["registry"]),
+            registry=registry,
             checkpoint=checkpoint,
+            geneses=geneses,
         )
 
 
@@ -169,12 +148,13 @@ def verify(data: bytes, trust: Trust) -> Verdict:
     """All nine checks, in order. Raises EvidenceError, which names the first that failed."""
     bundle = _check(1, lambda: Bundle.decode(data))
     checkpoint, cosigned = _check(2, lambda: _checkpoint(bundle.checkpoint, trust))
-    admission = _check(3, lambda: _admission(bundle.registry, checkpoint, trust.registry_root))
+    logs = _check(2, lambda: _epochs(bundle, checkpoint, trust))
+    admission = _check(3, lambda: _admission(bundle.registry, logs, trust.registry_root))
     gateway = PublicKey(admission.key)
-    _check(4, lambda: _logged_by(gateway, bundle.anchor, checkpoint, documents.ANCHOR, after=bundle.registry.index))
+    _check(4, lambda: _logged_by(gateway, bundle.anchor, logs, documents.ANCHOR, after=bundle.registry))
     batch = _check(5, lambda: _anchor(bundle, gateway))
     entry = _check(6, lambda: _entry(bundle, batch))
-    enrolment = _check(7, lambda: _enrolment(bundle, gateway, checkpoint))
+    enrolment = _check(7, lambda: _enrolment(bundle, gateway, logs))
     seen = _check(8, lambda: _message(bundle, entry, enrolment))
     opened = _check(9, lambda: _opened(seen, bundle.cek))
     return Verdict(
@@ -233,10 +213,28 @@ def _checkpoint(note: str, trust: Trust) -> tuple[notes.Checkpoint, tuple[tuple[
     return found
 
 
+def _epochs(bundle: Bundle, newest: notes.Checkpoint, trust: Trust) -> list[notes.Checkpoint]:
+    """The last checkpoints of the epochs that the bundle reaches back to, the newest first: each is named by how the next one
+    began, and is signed by its log and by as many witnesses as the policy asks for."""
+    logs = [newest]
+    for proof in bundle.geneses:
+        if proof.index != 0 or proof.back != len(logs) - 1:
+            raise VerificationFailed("genesis_other", "an epoch begins with its first entry")
+        signed = statement.parse(proof.statement)
+        genesis = documents.Genesis.decode(signed.payload)
+        key = PublicKey(genesis.log_key)
+        _logged(proof, logs, key=key, content_type=documents.GENESIS, hashed=False)
+        if genesis.origin != logs[-1].origin or genesis.prior is None:
+            raise VerificationFailed("genesis_other", "no epoch came before, as far as this one says")
+        logs.append(trust.policy.check(genesis.prior)[0])
+    return logs
+
+
 def _logged(
-    proof: Proof, checkpoint: notes.Checkpoint, *, key: PublicKey, content_type: str, hashed: bool
+    proof: Proof, logs: Sequence[notes.Checkpoint], *, key: PublicKey, content_type: str, hashed: bool
 ) -> statement.Statement:
-    """The statement of `proof`, signed by `key` and in the log of `checkpoint`, which has other entries too."""
+    """The statement of `proof`, signed by `key` and in the log of its checkpoint, which has other entries too."""
+    checkpoint = logs[proof.back]
     if not proof.path:
         raise VerificationFailed("path_empty", "a tree of one entry proves nothing")
     found = statement.parse(proof.statement)
@@ -253,8 +251,8 @@ def _logged(
     return found
 
 
-def _admission(proof: Proof, checkpoint: notes.Checkpoint, root: PublicKey) -> Admission:
-    found = _logged(proof, checkpoint, key=root, content_type=documents.REGISTRY, hashed=False)
+def _admission(proof: Proof, logs: Sequence[notes.Checkpoint], root: PublicKey) -> Admission:
+    found = _logged(proof, logs, key=root, content_type=documents.REGISTRY, hashed=False)
     admission = Admission.decode(found.payload)
     if admission.role != "gateway":
         raise VerificationFailed("role_other", "the key was not admitted as a gateway")
@@ -264,11 +262,11 @@ def _admission(proof: Proof, checkpoint: notes.Checkpoint, root: PublicKey) -> A
 
 
 def _logged_by(
-    gateway: PublicKey, proof: Proof, checkpoint: notes.Checkpoint, content_type: str, *, after: int
+    gateway: PublicKey, proof: Proof, logs: Sequence[notes.Checkpoint], content_type: str, *, after: Proof
 ) -> statement.Statement:
-    if proof.index <= after:
+    if (-proof.back, proof.index) <= (-after.back, after.index):
         raise VerificationFailed("order", "logged before the gateway was admitted")
-    return _logged(proof, checkpoint, key=gateway, content_type=content_type, hashed=True)
+    return _logged(proof, logs, key=gateway, content_type=content_type, hashed=True)
 
 
 def _anchor(bundle: Bundle, gateway: PublicKey) -> Anchor:
@@ -292,8 +290,8 @@ def _entry(bundle: Bundle, batch: Anchor) -> BatchEntry:
     return entry
 
 
-def _enrolment(bundle: Bundle, gateway: PublicKey, checkpoint: notes.Checkpoint) -> Enrolment:
-    found = _logged_by(gateway, bundle.enrolment, checkpoint, documents.ENROLMENT, after=bundle.registry.index)
+def _enrolment(bundle: Bundle, gateway: PublicKey, logs: Sequence[notes.Checkpoint]) -> Enrolment:
+    found = _logged_by(gateway, bundle.enrolment, logs, documents.ENROLMENT, after=bundle.registry)
     statement.check_preimage(found, bundle.enrolment_document)
     enrolment = Enrolment.decode(bundle.enrolment_document)
     if enrolment.gateway != gateway.thumbprint or found.sub != documents.enrolment_subject(gateway.thumbprint):
@@ -326,34 +324,35 @@ def _opened(seen: message.Message, cek: bytes | None) -> content.Content | None:
 
 
 def _listed(proof: Proof) -> list[object]:
-    return [proof.statement, proof.index, list(proof.path)]
+    return [proof.statement, proof.index, list(proof.path), *([proof.back] if proof.back else [])]
 
 
 def _documented(value: object) -> tuple[bytes, Proof]:
-    if not isinstance(value, list) or len(value) != 4 or not isinstance(value[0], bytes):
+    if not isinstance(value, list) or len(value) not in (4, 5) or not isinstance(value[0], bytes):
         raise Malformed("bundle_shape", "a document comes with its statement, index and path")
     return value[0], _proof(value[1:])
 
 
+def _geneses(value: object) -> tuple[Proof, ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= GENESES_MAX:
+        raise Malformed("bundle_shape", f"a bundle reaches back over 1 to {GENESES_MAX} epochs")
+    return tuple(_proof(each) for each in value)
+
+
 def _proof(value: object) -> Proof:
-    if not isinstance(value, list) or len(value) != 3:
-        raise Malformed("bundle_shape", "a proof is bytes, an index and a path")
-    data, index, path = value
+    if not isinstance(value, list) or len(value) not in (3, 4):
+        raise Malformed("bundle_shape", "a proof is bytes, an index and a path, and perhaps how far back")
+    data, index, path = value[:3]
+    back = value[3] if len(value) == 4 else 0
     if not isinstance(data, bytes) or type(index) is not int or not 0 <= index < 1 << 63:
         raise Malformed("bundle_shape", "a proof is bytes, an index and a path")
     if not isinstance(path, list) or len(path) > PATH_MAX:
         raise Malformed("bundle_shape", f"a path has at most {PATH_MAX} nodes")
     if not all(isinstance(node, bytes) and len(node) == 32 for node in path):
         raise Malformed("bundle_shape", "a node has 32 bytes")
-    return Proof(statement=data, index=index, path=tuple(path))
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object whose names are there once each: the second of two would silently win."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Malformed("trust_shape", "a name is there twice")
-    return found
+    if type(back) is not int or not 0 <= back <= GENESES_MAX or (len(value) == 4 and back == 0):
+        raise Malformed("bundle_shape", "a proof says how far back only where it is not of the newest epoch")
+    return Proof(statement=data, index=index, path=tuple(path), back=back)
 
 
 def _no_later(verdict: Verdict) -> str:

@@ -43,20 +43,28 @@ def placed(policy: Policy, raw: bytes, *, digest: bytes, entry_id: str | None = 
     if log is None or said.iss != log[0]:
         raise VerificationFailed("log_unknown", "the receipt is by a log that the trust file does not name")
     origin, key = log
-    found = _ENTRY.fullmatch(said.sub)
-    if found is None or int(found["index"]) != said.index or entry_id not in (None, said.sub):
+    epoch, index = place_of(said.sub)
+    if index != said.index or entry_id not in (None, said.sub):
         raise VerificationFailed("entry_other", "the ledger named another entry than its receipt")
     root = receipt.verify(said, entry=digest, key=key)
     return Placed(
         digest=digest,
         entry_id=said.sub,
         origin=origin,
-        epoch=int(found["epoch"]),
+        epoch=epoch,
         index=said.index,
         size=said.size,
         root=root,
         receipt=raw,
     )
+
+
+def place_of(entry_id: str) -> tuple[int, int]:
+    """(epoch, index) of an entry by its name. Raises VerificationFailed: entry_other, for what is no name of an entry."""
+    found = _ENTRY.fullmatch(entry_id)
+    if found is None:
+        raise VerificationFailed("entry_other", "an entry is named by its epoch and its index")
+    return int(found["epoch"]), int(found["index"])
 
 
 def span(size: int, later: Checkpoint) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.anchor import Made, Stored, make
-from protocol import statement, topics
+from protocol import growth, statement, topics
 from protocol.errors import NotFound
 from protocol.growth import Placed
 from protocol.keys import SigningKey
@@ -22,6 +22,16 @@ class Submission:
     kind: str
     statement: bytes
     made_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """A statement in the log, its place there, and the receipt of it."""
+
+    statement: bytes
+    epoch: int
+    index: int
+    receipt: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,22 +185,22 @@ def younger(conn: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:
     return {digest for digest, row in zip(digests, rows, strict=True) if row is not None and not row[0]}
 
 
-def logged(conn: sqlite3.Connection, digest: bytes) -> tuple[bytes, int]:
-    """(statement, index in the log) of a registered one. Raises NotFound: not_logged."""
-    row = conn.execute("SELECT statement, idx FROM submission WHERE digest = ?", (digest,)).fetchone()
+def logged(conn: sqlite3.Connection, digest: bytes) -> Logged:
+    """A registered statement and its place. Raises NotFound: not_logged."""
+    row = conn.execute("SELECT statement, entry_id, receipt FROM submission WHERE digest = ?", (digest,)).fetchone()
     if row is None or row[1] is None:
         raise NotFound("not_logged", "the ledger does not hold this yet; wait for the next batch and try again")
-    return bytes(row[0]), int(row[1])
+    epoch, index = growth.place_of(row[1])
+    return Logged(statement=bytes(row[0]), epoch=epoch, index=index, receipt=bytes(row[2]))
 
 
-def admission(conn: sqlite3.Connection, *, before: int) -> bytes:
-    """SHA-256 of the newest admission of this gateway that the log holds before an index. Raises NotFound: not_logged."""
-    row = conn.execute(
-        "SELECT digest FROM submission WHERE kind = 'admission' AND idx < ? ORDER BY idx DESC LIMIT 1", (before,)
-    ).fetchone()
-    if row is None:
+def admission(conn: sqlite3.Connection, *, before: tuple[int, int]) -> Logged:
+    """The newest admission of this gateway that the log held before a place, (epoch, index). Raises NotFound: not_logged."""
+    rows = conn.execute("SELECT digest FROM submission WHERE kind = 'admission' AND idx IS NOT NULL").fetchall()
+    found = [each for each in (logged(conn, bytes(row[0])) for row in rows) if (each.epoch, each.index) < before]
+    if not found:
         raise NotFound("not_logged", "the ledger does not hold this gateway's admission")
-    return bytes(row[0])
+    return max(found, key=lambda each: (each.epoch, each.index))
 
 
 def place(conn: sqlite3.Connection, device: str, lane: int, boot: int, seq: int) -> Place:
@@ -223,7 +233,7 @@ def place(conn: sqlite3.Connection, device: str, lane: int, boot: int, seq: int)
         index=[each[0] for each in rows].index(row[0]),
         batch=tuple(Stored(topic=topics.up(r[1], r[2]), received_ms=r[3], digest=r[4]) for r in rows),
         document=document,
-        statement=logged(conn, digest)[0],
+        statement=logged(conn, digest).statement,
     )
 
 

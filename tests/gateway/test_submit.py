@@ -22,6 +22,7 @@ from gateway.submit import BACKOFF_MAX_S, BACKOFF_MIN_S, Submitter
 from ledger.client import PROBLEM_KEY, PROBLEM_TYPE, AsyncClient, LedgerBusy
 from ledger.contracts import CODES
 from ledger.http import app as http
+from ledger.log import custody, epochs, keyring
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, evidence, notes, receipt, statement
@@ -495,6 +496,28 @@ def test_others_entries_between_ours_do_not_matter(admitted: Post) -> None:
         assert admitted.turn() == 1
     assert [row[1] for row in admitted.states()] == [0, 1, 3, 5, 7]
     assert admitted.read("SELECT size FROM head") == [(admitted.engine.size,)]
+
+
+# -- epochs ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_epoch_that_ends_between_a_receipt_and_its_checkpoint_loses_nothing(admitted: Post) -> None:
+    folder = admitted.folder / "ledger"
+    admitted.put("anchor", ledgers.anchor(1), at_ms=NOW_MS + 1)
+    assert admitted.failed(on("GET", "/checkpoint", lambda *_: httpx.Response(503))) == "ledger_busy"
+    admitted.engine.close()
+    with ledgers.checked(folder) as engine:
+        root, origin = keyring.load(folder, keyring.REGISTRY_KEY), epochs.next_origin(engine.origin)
+        custody.roll_over(engine, folder, root, origin=origin, note=engine.signed(), now_ms=admitted.clock)
+    with ledgers.checked(folder) as engine:
+        admitted.wire.engine = admitted.engine = engine
+        admitted.put("anchor", ledgers.anchor(2), at_ms=NOW_MS + 2)
+        while admitted.waiting():
+            admitted.turn()
+        found = [row[0] for row in admitted.read("SELECT entry_id FROM submission ORDER BY made_ms")]
+        assert [name.split(".")[0] for name in found] == ["1", "1", "2"]
+        heads = admitted.read("SELECT origin FROM head ORDER BY origin")
+        assert heads == [(ledgers.ORIGIN,), (origin,)] and admitted.reports == []
 
 
 # -- stops -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import cbor, content, documents, evidence, keys, merkle, notes, topics
+from protocol import cbor, content, documents, evidence, keys, merkle, notes, policy, topics
 from protocol.errors import Malformed, Unavailable
 from tests.support import chain, damage
 
@@ -59,6 +59,19 @@ def test_every_cut_and_anything_added_fails() -> None:
         assert failed(cut) == 1
     assert failed(data + b"\x00") == 1
     assert failed(bytes(evidence.SIZE_MAX + 1)) == 1
+
+
+@pytest.mark.parametrize("mask", range(8))
+def test_a_quorum_of_groups_in_groups_is_met_or_the_second_check_fails(mask: int) -> None:
+    """Two near ones and one far one: the verifier's own policy decides, whoever else has signed."""
+    text = chain.trust().policy_text.split("group ")[0]
+    text += "group near all w0 w1\ngroup both 2 near w2\nquorum both\n"
+    trust = dataclasses.replace(chain.trust(), policy_text=text, policy=policy.parse(text))
+    bundle = chain.bundle(witnesses=tuple(place for place in range(3) if mask >> place & 1))
+    if mask == 7:
+        assert len(evidence.verify(bundle.encode(), trust).cosigned) == 3
+    else:
+        assert chain.failed(bundle, trust) == (2, "quorum_missed")
 
 
 def test_a_checkpoint_of_an_unknown_log_fails_the_second_check() -> None:

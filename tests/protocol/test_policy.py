@@ -61,6 +61,15 @@ def test_groups_ask_for_as_many_as_they_say(mask: int) -> None:
     assert met(PEOPLE + "quorum none\n", *present)
 
 
+def test_what_binds_a_log_needs_no_quorum_but_its_own_signature() -> None:
+    rule = policy.parse(GOOD)
+    assert rule.signed(note(1)) == (CHECKPOINT, (("w1", AT_S + 1),))
+    with pytest.raises(BadSignature, match="quorum_missed"):
+        rule.check(note(1))
+    with pytest.raises(BadSignature, match="log_unsigned"):
+        rule.signed(note(1, log=WITNESSES[0]))
+
+
 def test_one_witness_counts_once() -> None:
     text = PEOPLE + "group g 2 w0 w1\nquorum g\n"
     twice = notes.parse(note(0, 0))
