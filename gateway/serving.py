@@ -46,6 +46,7 @@ async def serving(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections have it from the listener
     except OSError as error:
         raise Unavailable("port_taken", f"cannot listen on {host}:{port} for {name}: {error.strerror}") from error
     config = uvicorn.Config(

@@ -70,6 +70,7 @@ class Endpoint:
         self.over_tls = ssl_context is not None
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=self.limits.backlog)
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections have it from the listener
         self._listener.setblocking(False)
         self._accepting = asyncio.create_task(self._accept(self._listener))
         self._timer = asyncio.get_running_loop().call_later(self.limits.tick_s, self._tick)
