@@ -49,6 +49,11 @@ def read_policy(file: str, engine: Engine) -> Policy:
             "witness_policy",
             f"the witness_policy {path} does not name the log {engine.origin} with its key; add a log line",
         )
+    if len(found.logs) > 1:  # or a copy from before a roll-over would still be named, and sign on where its epoch ended
+        raise ConfigError(
+            "witness_policy",
+            f"the witness_policy {path} names other logs too: leave the line of {engine.origin} alone there",
+        )
     if not found.meets(found.witness_urls.keys()):
         raise ConfigError(
             "witness_policy",
@@ -73,10 +78,10 @@ class Asking:
         self._engine, self._policy, self._metrics = engine, policy, metrics
         self._monotonic_s, self._rng = monotonic_s, rng
         self._standings = {each: Standing() for each in witnesses}
-        self._busy: dict[Peer, tuple[Candidate | None, asyncio.Task[None]]] = {}
+        self._busy: dict[Peer, tuple[Candidate, asyncio.Task[None]]] = {}
         self._candidate: Candidate | None = None
         self._publishing = asyncio.Lock()
-        self._origin, self._shown_size = engine.origin, 0
+        self._origin, self._shown_size = engine.origin, 0  # another epoch, and so another name, is another engine
         self._behind_since_s: float | None = None
         self._resume()
 
@@ -113,8 +118,6 @@ class Asking:
         self._measure(now_s)
         if self._engine.stopped is not None:
             return
-        if self._engine.origin != self._origin:
-            self._begin_anew()
         candidate = self._chosen(now_s)
         for each, standing in self._standings.items():
             if each not in self._busy and each.name not in candidate.lines and standing.due_s <= now_s:
@@ -130,11 +133,6 @@ class Asking:
         ):
             candidate = self._candidate = Candidate.of(self._engine.signed(), now_s)
         return candidate
-
-    def _begin_anew(self) -> None:
-        """A new epoch is a new log: nobody has cosigned anything of it."""
-        self._origin, self._shown_size, self._candidate = self._engine.origin, 0, None
-        self._standings = {each: Standing() for each in self._standings}
 
     def _free(self, each: Peer, done: "asyncio.Task[None]") -> None:
         del self._busy[each]
@@ -237,7 +235,7 @@ class Asking:
         if not candidate.add(each.name, line, self._policy) or self._policy.quorum is None:
             return
         async with self._publishing:
-            if candidate.checkpoint.size < self._shown_size or candidate.checkpoint.origin != self._engine.origin:
+            if candidate.checkpoint.size < self._shown_size:
                 return
             try:
                 await asyncio.to_thread(self._engine.publish, candidate.whole())

@@ -428,6 +428,7 @@ def test_without_a_quorum_witnesses_are_asked_and_the_newest_checkpoint_is_shown
         (lambda text: text.replace("quorum w0", "quorum w9"), "is no policy"),
         (lambda text: text.replace("log ", "# log ").replace("quorum", f"log {rig.Log().vkey.vkey()}\nquorum"), "does not name the log"),
         (lambda text: text.replace(" http://w.example", ""), "cannot be met"),
+        (lambda text: text.replace("quorum", f"log {rig.Log().vkey.vkey()}\nquorum"), "names other logs"),
         (lambda text: "\xff", "is no policy"),
     ],
 )  # fmt: skip
