@@ -51,8 +51,9 @@ def bring(folder: Path, out: Path, *, epoch: int | None = None) -> Mirrored:
         written = 0
         for tile in tiles.tiles_of(head.size):
             file = out / tile.path()
-            if not file.exists() and not _is_pruned(tile, minimum):
-                _put(file, _body(tile, store))
+            body = None if file.exists() or _is_pruned(tile, minimum) else _body(tile, store)
+            if body is not None:
+                _put(file, body)
                 written += 1
         # Stop before here: more tiles than the old checkpoint needs. Nobody asks for them, and the next run goes on.
         _put(out / CHECKPOINT, note.encode())
@@ -77,7 +78,7 @@ def _check_continues(out: Path, head: Checkpoint, store: Store, minimum: int) ->
     except (OSError, UnicodeDecodeError, Malformed) as error:
         raise ConfigError("out_exists", f"{out / CHECKPOINT} is no checkpoint: name another folder") from error
     if old is None:
-        if not out.is_dir() or any(path.name != "tile" for path in out.iterdir()):
+        if not out.is_dir() or any(path.name != "tile" and path.name[0] != "." for path in out.iterdir()):
             raise ConfigError("out_exists", f"{out} is no mirror of a log: name another folder")
         return
     if old.origin != head.origin:
@@ -100,13 +101,16 @@ def _is_pruned(tile: Tile, minimum: int) -> bool:
     return (tile.index + 1) * tiles.WIDTH << tiles.HEIGHT * (tile.level or 0) <= minimum
 
 
-def _body(tile: Tile, store: Store) -> bytes:
+def _body(tile: Tile, store: Store) -> bytes | None:
+    """None for a tile that was pruned a moment ago. Raises Unavailable: node_missing."""
     first = tile.index * tiles.WIDTH
     if tile.level is None:
         found = store.digests(first, tile.width)
     else:
         found = store.row_of_nodes(tile.level * tiles.HEIGHT, first, tile.width)
     if len(found) != tile.width:
+        if _is_pruned(tile, store.keeping.mark(MINIMUM)):
+            return None
         raise Unavailable("node_missing", "the database lacks a part of the tree: run fsck")
     return tiles.bundle(found) if tile.level is None else b"".join(found)
 
