@@ -6,15 +6,16 @@ older checkpoint, tiles that lead nowhere), is waited over.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.store import anchors
 from gateway.store.anchors import Head, Submission
 from gateway.store.writer import Writer
 from ledger.client import AsyncClient
-from protocol import conflict, growth
+from protocol import conflict, growth, merkle, notes, statement
 from protocol.conflict import Conflict, Kind, Seen, Taken
+from protocol.documents import Genesis
 from protocol.errors import ProtocolError, Unavailable, VerificationFailed
 from protocol.growth import Placed
 from protocol.notes import Checkpoint
@@ -82,11 +83,12 @@ class Lookout:
             checkpoint, _ = self._policy.signed(note)
         head = Head(checkpoint=checkpoint, note=self._policy.kept(note), at_ms=self._now_ms())
         digests = [each.submission.digest for each in sent]
-        kept, younger = await self._writer.run(
-            lambda conn: (anchors.head(conn, checkpoint.origin), anchors.younger(conn, digests))
-        )
+        known, younger = await self._writer.run(lambda conn: (anchors.heads(conn), anchors.younger(conn, digests)))
+        kept = known.get(checkpoint.origin)
         if kept is not None:
             await self._compare(client, kept, head, [each for each in sent if each.submission.digest in younger])
+        elif known and client is self._client:
+            await self._follow(head, known)
         self._policy.check(note)
         for origin, size, root in {(each.placed.origin, each.placed.size, each.placed.root) for each in sent}:
             if origin != checkpoint.origin:
@@ -95,6 +97,29 @@ class Lookout:
             growth.verify(size, root, checkpoint, await client.consistency(*span) if span else [])
         self.doubted, self.held_ms = False, head.at_ms
         return head
+
+    async def _follow(self, head: Head, known: Mapping[str, Head]) -> None:
+        """Raises what `see` does, and VerificationFailed: epoch_cut_short, unless a log that is new here began where one that is
+        known ended: its first entry names that one's last checkpoint. One that says so of no known log is the trust file's word.
+        """
+        epoch, size = (await self._client.status()).epoch, head.checkpoint.size
+        first = statement.parse(await self._client.statement(f"{epoch}.0"))
+        path = await self._client.proof(0, size)
+        leaf = merkle.leaf_hash(first.entry)
+        merkle.verify_inclusion(leaf=leaf, index=0, size=size, path=path, root=head.checkpoint.root)
+        prior = Genesis.decode(first.payload).prior
+        if prior is None or Checkpoint.from_text(notes.parse(prior).text).origin not in self._policy.logs:
+            return
+        last, _ = self._policy.signed(prior)
+        kept = known.get(last.origin)
+        if kept is None:
+            return
+        if last.size < kept.checkpoint.size:
+            raise VerificationFailed(
+                "epoch_cut_short", "the log's last epoch is said to have ended before what it had signed"
+            )
+        ended = Head(checkpoint=last, note=self._policy.kept(prior), at_ms=head.at_ms)
+        await self._compare(self._client.of_epoch(epoch - 1), kept, ended, ())
 
     async def _compare(self, client: AsyncClient, kept: Head, later: Head, young: Sequence[Sent]) -> None:
         """Report what contradicts the log, and raise Contradicted; else raises what `see` does."""

@@ -30,6 +30,7 @@ CHANNELS = ("first", "second")  # of the outbox: the steps of the escalation
 LOG_FAILURES = (
     "checkpoint_old",
     "consistency_bad",
+    "epoch_cut_short",
     "gateway_not_admitted",
     "ledger_answer",
     "ledger_busy",

@@ -168,6 +168,12 @@ def head(conn: sqlite3.Connection, origin: str) -> Head | None:
     return Head(checkpoint=Checkpoint(origin=origin, size=row[0], root=bytes(row[1])), note=row[2], at_ms=row[3])
 
 
+def heads(conn: sqlite3.Connection) -> dict[str, Head]:
+    """The newest checkpoint of each log, by its origin."""
+    origins = [str(row[0]) for row in conn.execute("SELECT origin FROM head")]
+    return {origin: found for origin in origins if (found := head(conn, origin)) is not None}
+
+
 def keep_head(conn: sqlite3.Connection, head: Head) -> None:
     """Keep a verified checkpoint in the place of that of a smaller tree. What waits by now may be in the tree."""
     conn.execute(

@@ -12,9 +12,10 @@ import pytest
 from gateway.lookout import LOOK_EVERY_S, Contradicted, Lookout, Sent
 from gateway.store import anchors, contradictions, schema
 from gateway.store.writer import Writer
-from ledger.client import LedgerBusy
+from ledger.client import LedgerBusy, Status
 from protocol import conflict, growth, keys, merkle, notes, policy, receipt, statement
 from protocol.conflict import Conflict, Seen
+from protocol.documents import GENESIS, Genesis
 from protocol.errors import BadSignature, NotFound, ProtocolError, Unavailable, VigilError
 from protocol.notes import Checkpoint
 from tests.support.gatehouse import rows
@@ -52,11 +53,13 @@ class Ledger:
     old: str = ""
     origin: str = ORIGIN
     ended: "Ledger | None" = None
+    first: bytes = b""
     asked: list[str] = field(default_factory=list)
 
     @property
     def tree(self) -> merkle.Tree:
-        return merkle.Tree([merkle.leaf_hash(statement.entry(RAWS[number])) for number in self.entries])
+        raws = [*([self.first] if self.first else []), *(RAWS[number] for number in self.entries)]
+        return merkle.Tree([merkle.leaf_hash(statement.entry(raw)) for raw in raws])
 
     def note(self) -> str:
         """Its newest checkpoint."""
@@ -88,6 +91,16 @@ class Ledger:
         """The epoch that ended."""
         assert self.ended is not None and epoch == 1
         return self.ended
+
+    async def status(self) -> Status:
+        return Status(origin=self.origin, epoch=2, size=self.tree.size, minimum=0, facts={})
+
+    async def statement(self, entry_id: str) -> bytes:
+        assert entry_id == "2.0"
+        return self.first
+
+    async def proof(self, index: int, size: int) -> list[bytes]:
+        return self.tree.path(index, size)
 
     async def consistency(self, size1: int, size2: int) -> list[bytes]:
         if self.busy:
@@ -208,7 +221,13 @@ def test_the_checkpoint_is_looked_at_on_time_and_no_oftener(post: Post, monkeypa
 def test_the_next_epoch_of_a_log_is_another_log_and_the_last_one_stays_what_it_was(post: Post) -> None:
     sent = post.sent(30)
     ended = Ledger(list(post.ledger.entries), witnesses=post.ledger.witnesses)
-    post.ledger.entries, post.ledger.origin, post.ledger.key, post.ledger.ended = [31, 32], NEXT, NEXT_LOG, ended
+    post.ledger.entries, post.ledger.origin, post.ledger.key, post.ledger.ended = [31], NEXT, NEXT_LOG, ended
+    post.ledger.first = RAWS[32]
+    assert post.look() == "document_bad", "it does not say what it follows"
+    document = Genesis(origin=NEXT, epoch=2, log_key=NEXT_LOG.public.x, registry_root=bytes(32), prior=ended.note())
+    post.ledger.first = statement.sign(
+        NEXT_LOG, iss=NEXT_LOG.public.urn, sub="genesis", payload=document.encode(), content_type=GENESIS
+    )
     assert post.look() == "" and post.reports == [], "a smaller tree of another name is no roll back"
     assert post.see(sent) == "", "what the ended log has answered is settled with its last checkpoint"
     ended.entries = [*range(5), *range(20, 27)]

@@ -501,14 +501,40 @@ def test_others_entries_between_ours_do_not_matter(admitted: Post) -> None:
 # -- epochs ------------------------------------------------------------------------------------------------------------
 
 
+def rolled_over(post: Post, folder: Path) -> str:
+    """The ledger in the folder ends its epoch; the name of the next."""
+    with ledgers.checked(folder) as engine:
+        root, origin = keyring.load(folder, keyring.REGISTRY_KEY), epochs.next_origin(engine.origin)
+        custody.roll_over(engine, folder, root, origin=origin, note=engine.signed(), now_ms=post.clock)
+    return origin
+
+
+@pytest.mark.parametrize(("others", "code"), [(0, "epoch_cut_short"), (5, "log_contradicts")])
+def test_an_epoch_that_did_not_end_with_what_it_held_is_not_followed(admitted: Post, others: int, code: str) -> None:
+    older = admitted.folder / "older"
+    with copied(admitted, "older") as fork:
+        for n in range(others):
+            fork.register(ledgers.anchor(70 + n))
+    for n in range(3):
+        admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
+        admitted.turn()
+    rolled_over(admitted, older)
+    admitted.put("anchor", ledgers.anchor(9), at_ms=NOW_MS + 9)
+    with ledgers.checked(older) as engine:
+        real, admitted.engine = admitted.engine, engine
+        admitted.wire.engine = engine
+        assert admitted.failed() == code
+        assert [kind for kind, _ in admitted.reports] == (["other_beginning"] if others else [])
+        admitted.wire.engine = admitted.engine = real
+    assert admitted.turn() == 1, "the log that it knows goes on"
+
+
 def test_an_epoch_that_ends_between_a_receipt_and_its_checkpoint_loses_nothing(admitted: Post) -> None:
     folder = admitted.folder / "ledger"
     admitted.put("anchor", ledgers.anchor(1), at_ms=NOW_MS + 1)
     assert admitted.failed(on("GET", "/checkpoint", lambda *_: httpx.Response(503))) == "ledger_busy"
     admitted.engine.close()
-    with ledgers.checked(folder) as engine:
-        root, origin = keyring.load(folder, keyring.REGISTRY_KEY), epochs.next_origin(engine.origin)
-        custody.roll_over(engine, folder, root, origin=origin, note=engine.signed(), now_ms=admitted.clock)
+    origin = rolled_over(admitted, folder)
     with ledgers.checked(folder) as engine:
         admitted.wire.engine = admitted.engine = engine
         admitted.put("anchor", ledgers.anchor(2), at_ms=NOW_MS + 2)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.admission import BAD_SIGNATURES_MAX, CLOCK_FLAGS, Bucket, Member
 from gateway.detect.finding import KINDS
-from gateway.metrics import CHANNELS
+from gateway.metrics import CHANNELS, LOG_FAILURES
 from gateway.service import Gateway
 from gateway.store.devices import STATES
 from ledger import contracts, signing
@@ -27,6 +27,7 @@ CLOSED_SETS = {
     ("vigil_alerts_open", "priority"): {"high", "medium", "low"},
     ("vigil_outbox_failed_total", "channel"): set(CHANNELS),
     ("vigil_devices", "state"): set(STATES),
+    ("vigil_log_failures_total", "code"): {*LOG_FAILURES, "other"},
     ("vigil_ledger_witness_cosignatures_total", "outcome"): set(OUTCOMES),
     ("vigil_witness_requests_total", "verdict"): set(judging.STATUS),
     ("vigil_witness_evidence", "kind"): set(judging.KINDS),
