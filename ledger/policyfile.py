@@ -40,7 +40,7 @@ def write(policy: Policy) -> str:
     lines = [f"# policy {policy.n} of {policy.log}"]
     for name, rule in sorted(policy.rules.items()):
         if name not in GIVEN:
-            lines += ["", f"[rules.{json.dumps(name)}]"]
+            lines += ["", f"[rules.{_quoted(name)}]"]
             lines += [f"roles = {json.dumps(sorted(rule.roles))}", f"readers = {json.dumps(rule.readers)}"]
     if len(lines) == 1:
         lines += ["", "[rules]"]
@@ -58,10 +58,23 @@ def _rule(name: str, value: object) -> Rule:
     return Rule(roles=frozenset(roles), readers=readers)
 
 
+def _quoted(name: str) -> str:
+    """A string as TOML has it: JSON's, but for pairs of surrogates, and DEL."""
+    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object whose names are there once each, as TOML wants it: of two rules one would silently win."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
 def _parsed(text: str) -> Mapping[str, object]:
     if text.lstrip().startswith("{"):
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise ConfigError("policy_file_syntax", f"not JSON: {error}") from error
         if not isinstance(value, dict):

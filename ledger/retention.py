@@ -19,6 +19,7 @@ NEWEST = b"retained"  # state key: the highest minimum index there has been
 
 def redact(view: View, found: Statement, now_ms: int) -> Changes:
     """One body goes; said again about the same entry, the later word counts. Raises Refused: redaction_index; Malformed."""
+    _by_root(view)
     check_form(found, hashed=False, subject=retention.redaction_subject(view.issuer.key.thumbprint))
     document = Redaction.decode(found.payload)
     if (document.epoch, document.index) >= (view.ask(LogEpoch()), view.index):
@@ -29,6 +30,7 @@ def redact(view: View, found: Statement, now_ms: int) -> Changes:
 
 def retain(view: View, found: Statement, now_ms: int) -> Changes:
     """A higher minimum index. Raises Refused: minimum_bad; Malformed."""
+    _by_root(view)
     check_form(found, hashed=False, subject=retention.retention_subject(view.issuer.key.thumbprint))
     document = Retention.decode(found.payload)
     before = int.from_bytes(view.get(NEWEST) or b"", "big")
@@ -36,6 +38,12 @@ def retain(view: View, found: Statement, now_ms: int) -> Changes:
         raise Refused("minimum_bad", "a minimum index only rises, and is not above the size of the log")
     minimum = document.minimum.to_bytes(8, "big")
     return Changes(puts={RETAINED + minimum: found.payload, NEWEST: minimum})
+
+
+def _by_root(view: View) -> None:
+    """Whatever a policy says: nobody else takes bodies away."""
+    if view.issuer.role != ROOT:
+        raise Refused("issuer_not_allowed", "the registry root alone says what a log no longer keeps")
 
 
 def redactions(items: Iterable[tuple[bytes, bytes]], epoch: int) -> dict[int, Redaction]:

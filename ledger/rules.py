@@ -127,9 +127,16 @@ class Contract:
     lasting: bool = False
     carry: Carry = dict
 
+    _exact: frozenset[bytes] = field(init=False, repr=False, compare=False)
+    _prefixes: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_exact", frozenset(key for key in self.keys if not key.endswith(b"/")))
+        object.__setattr__(self, "_prefixes", tuple(key for key in self.keys if key.endswith(b"/")))
+
     def owns(self, key: bytes) -> bool:
         """Whether a state key is this contract's."""
-        return any(key == own or (own.endswith(b"/") and key.startswith(own)) for own in self.keys)
+        return key.startswith(self._prefixes) or key in self._exact
 
 
 def check_signer(found: Statement, key: PublicKey) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ledger import contracts, founding, policy, registry
 from ledger.contracts import GENERIC, STANDARD
 from ledger.rules import Refused
-from protocol import declarations, documents
+from protocol import declarations, documents, retention
 from protocol.documents import Policy, Rule
 from protocol.errors import ProtocolError
 from protocol.keys import SigningKey
@@ -272,6 +272,15 @@ def test_what_a_court_may_take_away_is_read_by_no_rule() -> None:
         assert not STANDARD.redactable(content_type)
     assert not STANDARD.redactable(documents.PARTY_KEY)
     assert STANDARD.redactable(documents.ANCHOR) and STANDARD.redactable(TEXT)
+
+
+def test_no_policy_lets_a_party_take_bodies_away() -> None:
+    log = book()
+    given = {retention.REDACTION: rule("maker", "root"), retention.RETENTION: rule("maker", "root")}
+    put(log, dataclasses.replace(changed(log), rules={**log.policy.rules, **given}))
+    for content_type in given:
+        assert refused(log, who.text(MAKER, content_type=content_type)) == "issuer_not_allowed"
+        assert refused(log, who.text(ROOT, content_type=content_type)) == "subject_wrong"
 
 
 def test_a_gateways_next_key_is_another_gateway() -> None:

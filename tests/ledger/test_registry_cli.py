@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import vigil
 from ledger import policyfile
@@ -14,6 +16,7 @@ from ledger.log import fsck
 from ledger.policy import GIVEN
 from protocol import declarations, documents
 from protocol.documents import Policy, Rule
+from protocol.documents.policy import REGISTRANTS
 from protocol.errors import ConfigError, ProtocolError
 from tests.support import ledgers, registrants
 
@@ -164,6 +167,8 @@ def test_a_policy_can_be_json_and_have_a_number_of_its_own(folder: Path, tmp_pat
         ("n = 3\n[rules]\n", "policy_file_shape"),
         ("[rules", "policy_file_syntax"),
         ("{", "policy_file_syntax"),
+        ('{"rules": {}, "rules": {}}', "policy_file_syntax"),
+        ('{"rules": {"a/b": {"roles": []}, "a/b": {"roles": ["maker"]}}}', "policy_file_syntax"),
         ("{" * 100_000, "policy_file_syntax"),
         ('[rules."text/plain"]\n', "policy_file_rule"),
         ('[rules."text/plain"]\nroles = "maker"\n', "policy_file_rule"),
@@ -197,13 +202,23 @@ def test_where_there_is_no_ledger_nothing_is_told(tmp_path: Path) -> None:
         assert failed(*words, state=tmp_path / "nowhere") == (3, "state_missing")
 
 
-@pytest.mark.parametrize(
-    "rules", [{}, {"text/plain": Rule(roles=frozenset())}, {'a "b"\\c\n': Rule(roles=frozenset({"maker"}))}]
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=documents.NAME_MAX).filter(lambda name: name not in GIVEN),
+        st.builds(
+            Rule,
+            roles=st.frozensets(st.sampled_from(sorted(REGISTRANTS))),
+            readers=st.sampled_from(sorted(documents.READERS)),
+        ),
+        max_size=4,
+    )
 )
+@example({'a "b"\\c\n\x7f\U0001f600': Rule(roles=frozenset({"maker"}))})
 def test_every_policy_comes_back_from_its_file(rules: dict[str, Rule]) -> None:
-    given = {name: Rule(roles=roles) for name, roles in GIVEN.items()}
-    policy = Policy(log="log.example", n=4, rules={**given, **rules})
-    assert policyfile.read(policyfile.write(policy), log="log.example", n=4) == policy
+    whole = Policy(
+        log="log.example", n=4, rules={**{name: Rule(roles=roles) for name, roles in GIVEN.items()}, **rules}
+    )
+    assert policyfile.read(policyfile.write(whole), log="log.example", n=4) == whole
 
 
 def test_given_rules_may_be_written_as_they_are() -> None:
