@@ -185,6 +185,10 @@ def _witnesses(seen: Seen, now_ms: int) -> str:
     return f"<ul>{''.join(rows)}</ul>"
 
 
+def _hashes(count: int) -> str:
+    return "One hash that the log gives leads" if count == 1 else f"{count} hashes that the log gives lead"
+
+
 def _key(one: Mapping[str, str]) -> str:
     return f"<div><dt>{escape(one['alg'])} key</dt><dd><code>{escape(one['kid'])}</code></dd></div>"
 
@@ -209,7 +213,7 @@ def _proof(found: Shown) -> str:
     )
     drawn = picture.draw(found.leaf, found.proof, name=found.name, size=found.size)
     return (
-        f"<p>{len(found.proof)} hashes that the log gives lead from this entry to the root that it has signed. Change one bit "
+        f"<p>{_hashes(len(found.proof))} from this entry to the root that it has signed. Change one bit "
         f"of the entry, and the root is another one.</p>{drawn}<details><summary>All hashes in full</summary>"
         f"<p>The entry's leaf is <code>{found.leaf.hex()}</code>. The sibling at each level, from the leaf up:</p>"
         f"<ol>{hashes}</ol></details>"
