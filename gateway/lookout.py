@@ -103,6 +103,8 @@ class Lookout:
         known ended: its first entry names that one's last checkpoint. One that says so of no known log is the trust file's word.
         """
         epoch, size = (await self._client.status()).epoch, head.checkpoint.size
+        if size == 0:
+            raise Unavailable("checkpoint_old", "the ledger's log has no entry yet")
         first = statement.parse(await self._client.statement(f"{epoch}.0"))
         path = await self._client.proof(0, size)
         leaf = merkle.leaf_hash(first.entry)

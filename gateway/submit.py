@@ -105,6 +105,8 @@ class Submitter:
             except Failure as error:
                 failed = failed or error
             await asyncio.sleep(0)  # a receipt takes a while to verify, and alarms do not wait for many of them
+        if failed is not None and failed.code == "gateway_not_admitted":
+            await self._writer.run(anchors.reopen_admission)
         return failed  # Stop here: the ledger has them, we do not know. They are sent again, and found there.
 
     async def _verdicts(self, raws: Sequence[bytes]) -> Sequence[Registered | LedgerRefused]:
@@ -124,7 +126,6 @@ class Submitter:
             self._sent.append(Sent(submission=each, placed=placed))
             return
         if verdict.code == "issuer_unknown" and each.kind != "admission":
-            await self._writer.run(anchors.reopen_admission)
             raise Unavailable("gateway_not_admitted", "the ledger does not know this gateway's key yet") from verdict
         code, now_ms = verdict.code, self._now_ms()
         log.error("the ledger refused a statement of kind %s: %s", each.kind, verdict)

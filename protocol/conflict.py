@@ -130,6 +130,8 @@ def contradiction(earlier: Checkpoint, later: Checkpoint, path: Sequence[bytes])
         if path:
             raise VerificationFailed("consistency_bad", "between equal sizes there is no path")
         return None if small.root == large.root else "two_roots"
+    if small.size == 0:
+        return None  # every tree begins with nothing
     began, root = merkle.prefix_roots(size1=small.size, size2=large.size, path=path)
     if root != large.root:
         raise VerificationFailed("consistency_bad", "the path does not lead to the root of the larger tree")

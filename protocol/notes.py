@@ -17,6 +17,9 @@ SIGNATURE, COSIGNATURE = 0x01, 0x04
 NOTE_SIZE_MAX = 65_536  # bytes of a note; a larger one is malformed
 LINES_MAX = 64  # signatures on a note; more is malformed (verifiers must take at least 16)
 NAME_MAX = 255  # bytes of a key name
+SIZE_MAX = (
+    1 << 63
+) - 1  # entries of a tree; a checkpoint of a larger one is malformed, as databases cannot hold its size
 TIME_MAX_S = (1 << 63) - 1  # of a cosignature; a later one counts as a signature that does not hold
 
 _DASH = "\u2014 "
@@ -100,10 +103,10 @@ class Checkpoint:
         lines = text.split("\n")
         if len(lines) != 4 or lines[3] or not _NAME.fullmatch(lines[0]) or not _SIZE.fullmatch(lines[1]):
             raise Malformed("checkpoint_bad", "a checkpoint is origin, size and root, a line each")
-        root = _unb64(lines[2])
-        if len(root) != 32:
-            raise Malformed("checkpoint_bad", "the root has 32 bytes")
-        return cls(origin=lines[0], size=int(lines[1]), root=root)
+        root, size = _unb64(lines[2]), int(lines[1])
+        if len(root) != 32 or size > SIZE_MAX:
+            raise Malformed("checkpoint_bad", "the root has 32 bytes, and the size fits 63 bits")
+        return cls(origin=lines[0], size=size, root=root)
 
 
 def parse(whole: str) -> Note:

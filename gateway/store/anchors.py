@@ -176,13 +176,14 @@ def heads(conn: sqlite3.Connection) -> dict[str, Head]:
 
 def keep_head(conn: sqlite3.Connection, head: Head) -> None:
     """Keep a verified checkpoint in the place of that of a smaller tree. What waits by now may be in the tree."""
-    conn.execute(
+    kept = conn.execute(
         "INSERT INTO head (origin, size, root, note, at_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT (origin) DO UPDATE"
         " SET size = excluded.size, root = excluded.root, note = excluded.note, at_ms = excluded.at_ms"
         " WHERE excluded.size > size",
         (head.checkpoint.origin, head.checkpoint.size, head.checkpoint.root, head.note, head.at_ms),
     )
-    conn.execute("UPDATE submission SET older = 1 WHERE done_ms IS NULL AND older = 0")
+    if kept.rowcount:
+        conn.execute("UPDATE submission SET older = 1 WHERE done_ms IS NULL AND older = 0")
 
 
 def younger(conn: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:

@@ -100,6 +100,8 @@ class Ledger:
         return self.first
 
     async def proof(self, index: int, size: int) -> list[bytes]:
+        if size > self.tree.size:
+            raise LedgerBusy("ledger_busy", "it has no such tiles")
         return self.tree.path(index, size)
 
     async def consistency(self, size1: int, size2: int) -> list[bytes]:
@@ -399,6 +401,28 @@ def test_a_gateway_of_before_takes_no_statement_for_new_that_may_have_been_sent(
         assert kept is not None and kept.at_ms > NOW_MS
         anchors.queue(conn, "anchor", RAWS[1], now_ms=NOW_MS)
         assert anchors.younger(conn, [statement.entry(raw) for raw in RAWS[:3]]) == {statement.entry(RAWS[1])}
+
+
+def test_what_waits_is_old_once_a_larger_tree_is_kept_and_not_before(post: Post) -> None:
+    digest = statement.entry(RAWS[30])
+    post.writer.submit(lambda conn: anchors.queue(conn, "anchor", RAWS[30], now_ms=NOW_MS)).result()
+
+    def young() -> bool:
+        return post.writer.submit(lambda conn: anchors.younger(conn, [digest])).result() == {digest}
+
+    assert young() and post.look() == "" and young(), "a tree of the same size cannot have it"
+    assert post.look(range(12)) == "" and not young()
+
+
+@pytest.mark.parametrize("size", [0, (1 << 63) - 1])
+def test_a_log_that_signs_nonsense_ends_no_gateway(post: Post, size: int) -> None:
+    text = Checkpoint(origin=NEXT, size=size, root=bytes(32)).text()
+    for nonsense in (text, text.replace(f"{size}", f"{1 << 63}")):
+        lines = (notes.sign(nonsense, name=NEXT, key=NEXT_LOG),)
+        post.ledger.old = notes.Note(text=nonsense, lines=lines).whole()
+        post.ledger.first = RAWS[31]
+        assert post.look() in ("checkpoint_old", "ledger_busy", "checkpoint_bad")
+    assert post.size() == 10
 
 
 def test_nobody_can_be_contradicted_before_anything_is_kept(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import conflict, growth, notes, policy, receipt, statement
+from protocol import conflict, growth, merkle, notes, policy, receipt, statement
 from protocol.conflict import Conflict, Seen, Taken
 from protocol.errors import Malformed, VerificationFailed
 from protocol.notes import Checkpoint
@@ -79,6 +79,11 @@ def test_an_old_checkpoint_that_comes_late_shows_nothing() -> None:
     assert shows(between((OURS, 12), (OURS, 3))) == "conflict_none"
     assert shows(between((OURS, 12), (OURS, 3), path=())) == "conflict_consistency_bad"
     assert shows(between((OURS, 12), (THEIRS, 9), path=())) == "conflict_consistency_bad"
+
+
+def test_every_tree_begins_with_nothing() -> None:
+    empty = Checkpoint(origin=ORIGIN, size=0, root=merkle.EMPTY_ROOT)
+    assert conflict.contradiction(empty, Checkpoint(origin=ORIGIN, size=12, root=OURS.root()), []) is None
 
 
 def test_a_path_that_is_not_of_the_larger_tree_shows_nothing() -> None:

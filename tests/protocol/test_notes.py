@@ -227,7 +227,14 @@ def test_another_checkpoint_is_malformed(text: str) -> None:
         notes.Checkpoint.from_text(text)
 
 
-@given(st.integers(0, 10**19 - 1), st.binary(min_size=32, max_size=32))
+def test_a_checkpoint_has_a_size_that_63_bits_hold() -> None:
+    text = notes.Checkpoint(origin=ORIGIN, size=notes.SIZE_MAX, root=bytes(32)).text()
+    assert notes.Checkpoint.from_text(text).size == notes.SIZE_MAX
+    with pytest.raises(Malformed, match="checkpoint_bad"):
+        notes.Checkpoint.from_text(text.replace(str(notes.SIZE_MAX), str(notes.SIZE_MAX + 1)))
+
+
+@given(st.integers(0, notes.SIZE_MAX), st.binary(min_size=32, max_size=32))
 def test_a_checkpoint_comes_back(size: int, root: bytes) -> None:
     checkpoint = notes.Checkpoint(origin=ORIGIN, size=size, root=root)
     assert notes.Checkpoint.from_text(checkpoint.text()) == checkpoint
