@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from ledger import files, settings
+from ledger.contracts import STANDARD
 from ledger.log import epochs
 from ledger.log.store import Store
-from protocol.errors import ConfigError, NotFound, Unavailable
+from protocol import statement
+from protocol.errors import ConfigError, NotFound, ProtocolError, Unavailable
 
 FILE_SIZE_MAX = 1024 * 1024  # bytes of a file given to a command; a larger one is not what it is said to be
 CONFIG_VARIABLE, CONFIG_NAME = "VIGIL_CONFIG", "vigil.toml"
@@ -60,6 +62,15 @@ def newest(folder: Path) -> Iterator[Store]:
         if not store.head().size:
             raise NotFound("state_missing", f"the ledger in {folder} has no genesis yet: run it once")
         yield store
+
+
+def check_registrable(store: Store, raw: bytes) -> None:
+    """Raises ConfigError, with the log's own code, for a statement that the log in `store` would refuse now."""
+    head = store.head()
+    try:
+        STANDARD.judge(store.state, statement.parse(raw), max(now_ms(), head.at_ms), index=head.size)
+    except ProtocolError as error:
+        raise ConfigError(error.code, f"the log would refuse it: {error.detail}") from error
 
 
 def now_ms() -> int:

@@ -35,12 +35,13 @@ def policy(host: Host, state: Path | None, file: Path | None, out: Path | None, 
         )
     with common.newest(folder) as store:
         found = rules.in_force(store.state)
-    if found is None:
-        raise NotFound("policy_missing", "this log has no policy")
-    if file is None or out is None:
-        return Answer(data=_told(found), text=policyfile.write(found).rstrip("\n"))
-    after = policyfile.read(_text(file), log=found.log, n=found.n + 1 if number is None else number)
-    raw = declarations.policy(keyring.load(folder, keyring.REGISTRY_KEY), after)
+        if found is None:
+            raise NotFound("policy_missing", "this log has no policy")
+        if file is None or out is None:
+            return Answer(data=_told(found), text=policyfile.write(found).rstrip("\n"))
+        after = policyfile.read(_text(file), log=found.log, n=found.n + 1 if number is None else number)
+        raw = declarations.policy(keyring.load(folder, keyring.REGISTRY_KEY), after)
+        common.check_registrable(store, raw)
     common.write(out, raw)
     entry = statement.entry(raw).hex()
     return Answer(

@@ -63,13 +63,15 @@ def revoke(
     folder = common.chosen(host.env, {"state": state}).state
     party, key = _thumbprint("--party", party_hex), None if key_hex is None else _thumbprint("--key", key_hex)
     with common.newest(folder) as store:
+        root = keyring.load(folder, keyring.REGISTRY_KEY)
         genesis, size = registry.genesis_of(store.state), store.head().size
         known = registry.records.party_of(store.state, party)
-    if known is None:
-        raise NotFound("party_unknown", "this log has no such party: see `vigil ledger parties`")
-    epoch, index = (genesis.epoch, size) if entry_id is None else _entry(entry_id, (genesis.epoch, size))
-    document = Revocation(log=genesis.origin, party=party, key=key, epoch=epoch, index=index)
-    raw = declarations.revocation(keyring.load(folder, keyring.REGISTRY_KEY), document)
+        if known is None:
+            raise NotFound("party_unknown", "this log has no such party: see `vigil ledger parties`")
+        epoch, index = (genesis.epoch, size) if entry_id is None else _entry(entry_id, (genesis.epoch, size))
+        document = Revocation(log=genesis.origin, party=party, key=key, epoch=epoch, index=index)
+        raw = declarations.revocation(root, document)
+        common.check_registrable(store, raw)
     common.write(out, raw)
     entry = statement.entry(raw).hex()
     data = {"out": str(out), "entry": entry, "party": party_hex, "key": key_hex, "from": f"{epoch}.{index}"}

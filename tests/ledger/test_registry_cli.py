@@ -122,6 +122,7 @@ def test_one_key_is_revoked_from_an_entry_of_the_past_on(folder: Path, tmp_path:
         (["--party", NAME, "--from", "1.-5"], 2, "entry_bad"),
         (["--party", NAME, "--from", "1.4"], 3, "entry_unknown"),
         (["--party", NAME, "--from", "2.0"], 3, "entry_unknown"),
+        (["--party", NAME, "--key", "0" * 64], 2, "party_other"),
     ],
 )
 def test_a_revocation_that_could_not_be_registered_is_not_signed(
@@ -186,6 +187,20 @@ def test_a_file_that_is_no_policy_is_not_signed(folder: Path, tmp_path: Path, te
     out = tmp_path / "out"
     assert failed("policy", "--sign", str(tmp_path / "policy"), "--out", str(out), state=folder) == (2, code)
     assert not out.exists()
+
+
+def test_a_policy_that_the_log_would_refuse_is_not_signed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "policy").write_text(TEXTS)
+    words = ["policy", "--sign", str(tmp_path / "policy"), "--out", str(tmp_path / "out"), "--number", "1"]
+    assert failed(*words, state=folder) == (2, "policy_old")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_revoked_is_not_revoked_again(folder: Path, tmp_path: Path) -> None:
+    words = ["revoke", "--party", NAME, "--out", str(tmp_path / "out")]
+    told(*words, "--from", "1.2", state=folder)
+    registered(folder, tmp_path / "out")
+    assert failed(*words, state=folder) == (2, "revocation_exists")
 
 
 def test_signing_needs_a_place_and_a_place_needs_signing(folder: Path, tmp_path: Path) -> None:
