@@ -22,8 +22,8 @@ HEADERS_DEPTH_MAX = 8  # nesting inside one COSE object, proofs in headers inclu
 
 _SIGN1_HEAD = b"\xd2\x84"
 _BSTR_HEADS = {0x58: (1, 24), 0x59: (2, 0x100), 0x5A: (4, 0x10000)}  # bytes of the length, least length that needs them
-_KNOWN_MAX = 1024  # protected headers that are remembered; the one not used for longest goes first
-_KNOWN_SIZE_MAX = 512  # bytes of a header that is remembered; a longer one is read each time
+KNOWN_MAX = 1024  # protected headers that are remembered; the one not used for longest goes first
+KNOWN_SIZE_MAX = 512  # bytes of a header that is remembered; a longer one is read each time
 
 Headers = Mapping[object, object]
 _EMPTY: Headers = MappingProxyType({})
@@ -205,7 +205,7 @@ def _plain(data: bytes) -> Sign1 | None:
     signature, place = _bstr_at(data, place)
     if payload is None or signature is None or place != len(data):
         return None
-    protected = _known_header(head) if len(head) <= _KNOWN_SIZE_MAX else _header(head)[1]
+    protected = known_header(head) if len(head) <= KNOWN_SIZE_MAX else _header(head)[1]
     return Sign1(protected_bytes=head, protected=protected, unprotected=_EMPTY, payload=payload, signature=signature)
 
 
@@ -226,9 +226,9 @@ def _bstr_at(data: bytes, at: int) -> tuple[bytes | None, int]:
     return (data[begin:end], end) if end <= len(data) else (None, at)
 
 
-@functools.lru_cache(maxsize=_KNOWN_MAX)
-def _known_header(head: bytes) -> Headers:
-    """A protected header, read once for all the statements that have the same."""
+@functools.lru_cache(maxsize=KNOWN_MAX)
+def known_header(head: bytes) -> Headers:
+    """A protected header, read once for all that have the same. Raises Malformed: cbor_*, cose_shape."""
     return MappingProxyType(_header(head)[1])
 
 

@@ -12,6 +12,8 @@ from protocol.errors import VerificationFailed
 HASH_SIZE = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 PATH_MAX = 64  # hashes in a proof: trees have fewer than 2^64 leaves; a longer proof is refused unread
+BLOCK_LEVELS = 8  # leaves of one block, 256, share their paths above this level
+BLOCKS_MAX = 4096  # blocks whose upper paths are remembered; beyond it all are forgotten, and read again
 
 Node = tuple[int, int]
 Reader = Callable[[int, int], bytes]
@@ -75,6 +77,7 @@ class Paths:
 
     def __init__(self, read: Reader, size: int) -> None:
         self._read, self._size = read, size
+        self._above: dict[int, list[bytes]] = {}  # the upper part of a path, the same for a block of leaves
         self._edge: list[bytes] = []  # by level: the root over the leaves from the level's last place on
         last, level = size - 1, 0
         edge = read(0, last) if size else EMPTY_ROOT
@@ -89,8 +92,17 @@ class Paths:
         """The audit path of leaf `index`, as `inclusion_path` gives it."""
         if not 0 <= index < self._size:
             raise IndexError(f"no leaf {index} in a tree of {self._size}")
-        path, place, last, level = [], index, self._size - 1, 0
-        while last:
+        path, block = self._between(0, BLOCK_LEVELS, index), index >> BLOCK_LEVELS
+        if block not in self._above:
+            if len(self._above) >= BLOCKS_MAX:
+                self._above.clear()
+            self._above[block] = self._between(BLOCK_LEVELS, len(self._edge), block)
+        return path + self._above[block]
+
+    def _between(self, level: int, end: int, place: int) -> list[bytes]:
+        """The part of a path from `level`, where it is at `place`, up to the level `end`."""
+        path, last = [], (self._size - 1) >> level
+        while last and level < end:
             if place & 1:
                 path.append(self._read(level, place - 1))
             elif place < last:

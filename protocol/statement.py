@@ -3,6 +3,7 @@
 An entry of the log is the SHA-256 of the statement's bytes, tag 18 and empty unprotected header included.
 """
 
+import functools
 import hashlib
 from typing import NamedTuple
 
@@ -64,13 +65,10 @@ def parse(raw: bytes) -> Statement:
         raise Malformed("statement_unprotected", "the unprotected header is empty when a statement is registered")
     if signed.payload is None:
         raise Malformed("statement_payload", "the payload is attached")
-    if not _REQUIRED <= headers.keys() <= _REQUIRED | _OPTIONAL:
-        raise Malformed("statement_headers", "headers are alg, kid, CWT claims, and a content type or hash envelope")
-    kid = headers[cose.KID]
-    if not isinstance(kid, bytes) or len(kid) != 32:
-        raise Malformed("statement_kid", "kid is the 32-byte thumbprint of the key")
-    iss, sub, iat_s = _claims(headers[CWT_CLAIMS])
-    content_type, hashed = _content_type(headers, signed.payload)
+    said = _known(signed.protected_bytes) if len(signed.protected_bytes) <= cose.KNOWN_SIZE_MAX else None
+    kid, iss, sub, iat_s, content_type, hashed = said or _said(headers)
+    if hashed and len(signed.payload) != 32:
+        raise Malformed("statement_hash", "the payload of a hash envelope is 32 bytes of SHA-256")
     return Statement(
         raw=raw,
         kid=kid,
@@ -120,6 +118,22 @@ def _sign(key: SigningKey, headers: dict[int, object], iss: str, sub: str, iat_s
     return cose.sign1(key, protected=protected, payload=payload)
 
 
+def _said(headers: cose.Headers) -> tuple[bytes, str, str, int | None, str, bool]:
+    """(kid, iss, sub, iat, content type, whether hashed) as the protected header has them. Raises Malformed: statement_*."""
+    if not _REQUIRED <= headers.keys() <= _REQUIRED | _OPTIONAL:
+        raise Malformed("statement_headers", "headers are alg, kid, CWT claims, and a content type or hash envelope")
+    kid = headers[cose.KID]
+    if not isinstance(kid, bytes) or len(kid) != 32:
+        raise Malformed("statement_kid", "kid is the 32-byte thumbprint of the key")
+    return kid, *_claims(headers[CWT_CLAIMS]), *_content_type(headers)
+
+
+@functools.lru_cache(maxsize=cose.KNOWN_MAX)
+def _known(protected_bytes: bytes) -> tuple[bytes, str, str, int | None, str, bool]:
+    """The same, read once for all the statements that have the same header."""
+    return _said(cose.known_header(protected_bytes))
+
+
 def _claims(value: object) -> tuple[str, str, int | None]:
     if not isinstance(value, dict) or not {ISS, SUB} <= value.keys() <= {ISS, SUB, IAT}:
         raise Malformed("statement_claims", "the CWT claims are issuer, subject and perhaps the time of issue")
@@ -132,15 +146,15 @@ def _claims(value: object) -> tuple[str, str, int | None]:
     return iss, sub, iat_s
 
 
-def _content_type(headers: cose.Headers, payload: bytes) -> tuple[str, bool]:
+def _content_type(headers: cose.Headers) -> tuple[str, bool]:
     hashed = PAYLOAD_HASH_ALG in headers
     found = headers.get(PREIMAGE_TYPE if hashed else cose.CONTENT_TYPE)
     if hashed:
         if cose.CONTENT_TYPE in headers:
             raise Malformed("statement_content_type", "a hash envelope has no content type of its own")
         alg = headers[PAYLOAD_HASH_ALG]
-        if type(alg) is not int or alg != SHA_256 or len(payload) != 32:
-            raise Malformed("statement_hash", "the payload of a hash envelope is 32 bytes of SHA-256")
+        if type(alg) is not int or alg != SHA_256:
+            raise Malformed("statement_hash", "the payload of a hash envelope is SHA-256")
     elif PREIMAGE_TYPE in headers or PAYLOAD_LOCATION in headers:
         raise Malformed("statement_headers", "only a hash envelope has a preimage")
     location = headers.get(PAYLOAD_LOCATION, "none")

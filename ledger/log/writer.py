@@ -10,6 +10,7 @@ from ledger.log.store import Entry, Head, Store
 from ledger.log.verifying import Verdicts, Verifying
 from protocol import merkle, statement
 from protocol.errors import ProtocolError, Unavailable, VigilError
+from protocol.keys import PublicKey
 from protocol.merkle import Node
 from protocol.signatures import Claim
 from protocol.statement import Statement
@@ -59,7 +60,8 @@ class Writer:
 
     def prepare(self, batch: Sequence[Statement]) -> Prepared:
         """Have the signatures verified, elsewhere if that helps, of what is to be written next."""
-        claims = tuple(map(self._claim, batch))
+        known: dict[bytes, PublicKey | None] = {}
+        claims = tuple(self._claim(found, known) for found in batch)
         return Prepared(statements=tuple(batch), claims=claims, promised=self._verifying.verdicts(claims))
 
     def write(self, batch: Prepared, *, judged: Callable[[], None] = lambda: None) -> Written:
@@ -89,13 +91,15 @@ class Writer:
             batch.promised.finish()
         return Written(verdicts=verdicts, head=draft.head, note=note, paths=paths)
 
-    def _claim(self, found: Statement) -> Claim | None:
+    def _claim(self, found: Statement, known: dict[bytes, PublicKey | None]) -> Claim | None:
         """What the signature claims, under the key that it names; None when no such key may sign: then the judge says why."""
-        try:
-            key = registry.issuer(self._store.state, found.kid, self._now_ms()).key
-        except ProtocolError:
-            return None
-        return statement.claim(found, key)
+        if found.kid not in known:
+            try:
+                known[found.kid] = registry.issuer(self._store.state, found.kid, self._now_ms()).key
+            except ProtocolError:
+                known[found.kid] = None
+        key = known[found.kid]
+        return None if key is None else statement.claim(found, key)
 
     def _one(self, found: Statement, draft: "_Draft") -> Placed | VigilError:
         place = draft.place_of(found.entry)
