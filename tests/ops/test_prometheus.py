@@ -22,14 +22,17 @@ def checked(*arguments: str | Path) -> str:
     return text
 
 
+@pytest.mark.broker
 def test_prometheus_accepts_the_configuration() -> None:
     assert "is valid prometheus config file" in checked("check", "config", FOLDER / "prometheus.yml")
 
 
+@pytest.mark.broker
 def test_prometheus_accepts_the_rules() -> None:
     assert f"{len(RULES_FOUND)} rules found" in checked("check", "rules", "--lint-fatal", RULES)
 
 
+@pytest.mark.broker
 def test_the_rules_pass_their_own_tests() -> None:
     checked("test", "rules", TESTS)
 
@@ -85,9 +88,11 @@ def missed(folder: Path, tests: str, expression: str) -> list[str]:
     return [rule.name for rule in RULES_FOUND if f'"{rule.name}"' not in text]
 
 
+@pytest.mark.broker
 def test_a_rule_that_never_fires_is_caught(tmp_path: Path) -> None:
     assert missed(tmp_path, TESTS.read_text(), "vector(1) > 2") == []
 
 
+@pytest.mark.broker
 def test_a_rule_that_fires_on_an_ordinary_day_is_caught(tmp_path: Path) -> None:
     assert missed(tmp_path, alerting.only(ORDINARY), "vector(1)") == []
