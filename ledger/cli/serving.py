@@ -37,6 +37,8 @@ def run(
     flags = {"state": state, "host": address, "port": port, "metrics_port": metrics_port, "origin": origin}
     flags |= {"witness_policy": witness_policy}
     chosen = common.chosen(host.env, flags, file)
+    import uvloop
+
     from ledger import service  # the other commands work without an HTTP server
 
     def ready(found: service.Addresses) -> None:
@@ -50,5 +52,5 @@ def run(
         origin=chosen.origin or None,
         verify_process=chosen.verify_process,
     )
-    with contextlib.closing(opened) as log:
-        asyncio.run(service.serve(log, chosen, ready=ready))
+    with contextlib.closing(opened) as log, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(service.serve(log, chosen, ready=ready))
