@@ -1,6 +1,7 @@
 """Registering: statements as bytes in, a verdict for each out, in few transactions that overlap with verifying the next."""
 
 import contextlib
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,14 +52,16 @@ class Registrar:
 
     def _earlier(self, found: Statement | VigilError) -> Statement | Registered | VigilError:
         """What became of a statement in an epoch that has ended; else the statement, which this one is asked to take."""
-        place = None if isinstance(found, VigilError) else self._archive.of(found.entry)
-        if place is None:
-            return found
-        shelf, index = place
         try:
+            place = None if isinstance(found, VigilError) else self._archive.of(found.entry)
+            if place is None:
+                return found
+            shelf, index = place
             proof = shelf.receipt(index)
         except VigilError as error:
             return error
+        except sqlite3.Error as error:
+            return Unavailable("storage_failed", f"an earlier epoch could not be read: {error}")
         name, size = shelf.entry_id(index), shelf.published.size
         return Registered(entry_id=name, index=index, size=size, receipt=proof, new=False)
 
@@ -97,6 +100,8 @@ class Registrar:
             path = written.paths.path(index)
         except Unavailable as error:
             return self._shelf.pruned(index) or error
+        except sqlite3.Error as error:  # it is on disk: whoever sends it again finds it
+            return Unavailable("storage_failed", f"the receipt's path could not be read: {error}")
         proof = receipt.issue(
             self._signer.for_receipts(),
             iss=self._shelf.published.origin,

@@ -105,6 +105,8 @@ class StateView(Mapping[bytes, bytes]):
     def settle(self, *, kept: bool) -> None:
         """The transaction is over. kept: it is on disk."""
         if kept and self._remember:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
             self._known.update(self.changed)
         self.changed.clear()
 

@@ -39,16 +39,21 @@ class Verifying:
         self._on = on
         self._process: subprocess.Popen[bytes] | None = None
         self._again_s = self._warm_s = 0.0
+        self._newest: Verdicts | None = None
 
     def verdicts(self, claims: Sequence[Claim | None]) -> "Verdicts":
         """What becomes of these claims, to be asked for in their order; a claim that is None gets no verdict."""
+        if self._newest is not None:
+            self._newest.finish()  # whoever asked may have failed: what it left unread would be taken for these
         wanted = sum(claim is not None for claim in claims)
         process = self._ready() if wanted >= POOL_FROM else None
-        return Verdicts(self, process, claims)
+        self._newest = Verdicts(self, process, claims)
+        return self._newest
 
     def close(self) -> None:
         """Close its input, at which it ends, or else end it."""
         self._on = False
+        self._newest = None
         process, self._process = self._process, None
         if process is not None:
             _end(process)
@@ -119,8 +124,8 @@ class Verdicts:
             return
         found, count, ends_s = b"", self._asked[0], time.monotonic() + STUCK_AFTER_S
         while len(found) < count:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, ends_s - time.monotonic()))
-            part = os.read(self._process.stdout.fileno(), count - len(found)) if ready else b""
+            pipe = self._process.stdout.fileno()
+            part = os.read(pipe, count - len(found)) if _free(pipe, select.POLLIN, ends_s) else b""
             if not part:
                 self._gone()
                 return
@@ -133,12 +138,12 @@ class Verdicts:
             return
         rest, ends_s = memoryview(data), time.monotonic() + STUCK_AFTER_S
         while rest:
-            _, ready, _ = select.select([], [self._process.stdin], [], max(0.0, ends_s - time.monotonic()))
-            if not ready:
+            pipe = self._process.stdin.fileno()
+            if not _free(pipe, select.POLLOUT, ends_s):
                 self._gone()
                 return
             try:
-                rest = rest[os.write(self._process.stdin.fileno(), rest) :]
+                rest = rest[os.write(pipe, rest) :]
             except BlockingIOError:
                 continue
             except OSError:
@@ -151,6 +156,14 @@ class Verdicts:
         self._process = None
         self._jobs.clear()
         self._asked.clear()
+
+
+def _free(pipe: int, event: int, ends_s: float) -> bool:
+    """Whether a pipe can be read or written before `ends_s`. Not by `select`: it takes no descriptor from 1024 on, which
+    a ledger with many connections has."""
+    waiting = select.poll()
+    waiting.register(pipe, event)
+    return bool(waiting.poll(max(0.0, ends_s - time.monotonic()) * 1000))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

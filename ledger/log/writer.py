@@ -70,8 +70,8 @@ class Writer:
 
         Raises Unavailable: storage_failed.
         """
-        draft = _Draft(self._store)
         try:
+            draft = _Draft(self._store)
             with self._store.writing():
                 before = draft.head
                 verdicts = tuple(
@@ -92,11 +92,12 @@ class Writer:
         return Written(verdicts=verdicts, head=draft.head, note=note, paths=paths)
 
     def _claim(self, found: Statement, known: dict[bytes, PublicKey | None]) -> Claim | None:
-        """What the signature claims, under the key that it names; None when no such key may sign: then the judge says why."""
+        """What the signature claims, under the key that it names; None when no such key may sign, or none can be read now:
+        then the judge says why."""
         if found.kid not in known:
             try:
                 known[found.kid] = registry.issuer(self._store.state, found.kid, self._now_ms()).key
-            except ProtocolError:
+            except (ProtocolError, sqlite3.Error):
                 known[found.kid] = None
         key = known[found.kid]
         return None if key is None else statement.claim(found, key)

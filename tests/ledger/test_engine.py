@@ -9,21 +9,24 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from ledger import founding
 from ledger.contracts import STANDARD
-from ledger.log import fsck, keyring
+from ledger.log import fsck, keyring, registering, store
 from ledger.log.engine import DEFAULT_ORIGIN, Engine
 from ledger.log.registering import BATCH_MAX, Registered
-from ledger.log.store import FILE
+from ledger.log.store import FILE, StateView
+from ledger.log.writer import Prepared, Writer
 from ledger.rules import Refused
 from protocol import cbor, cose, documents, merkle, notes, policy, receipt, statement, tiles
 from protocol.documents import Genesis, Policy
 from protocol.errors import BadSignature, ConfigError, Malformed, NotFound, ProtocolError, Unavailable
 from protocol.evidence import Trust
+from protocol.statement import Statement
 from tests.support import ledgers
 
 ROOT = Path(__file__).parents[2]
@@ -377,6 +380,63 @@ def test_a_disk_that_refuses_loses_the_batch_and_nothing_else(tmp_path: Path) ->
         assert stored or engine.checkpoint() == before
         engine._store._db.execute("PRAGMA max_page_count = 1000000")
         assert engine.register(ledgers.anchor(stored)).index == ledgers.BEGUN + 1 + stored
+
+
+def test_a_disk_that_cannot_be_read_while_the_next_batch_is_prepared_costs_nobody_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, get, prepared = Writer.prepare, StateView.get, [0]
+
+    def preparing(writer: Writer, batch: Sequence[Statement]) -> Prepared:
+        prepared[0] += 1
+        with monkeypatch.context() as patched:
+            patched.setattr(StateView, "get", _unreadable if prepared[0] == 2 else get)
+            return prepare(writer, batch)
+
+    with ledgers.checked(tmp_path) as engine:
+        admitted(tmp_path, engine)
+        monkeypatch.setattr(registering, "BATCH_MAX", 4)
+        monkeypatch.setattr(Writer, "prepare", preparing)
+        raws = [ledgers.anchor(n) for n in range(12)]
+        for raw, found in zip(raws, engine.register_many(raws), strict=True):
+            assert isinstance(found, Registered)
+            ledgers.prove(tmp_path, found, raw)
+    assert prepared == [3]
+
+
+def test_a_path_that_cannot_be_read_takes_its_receipt_from_one_statement_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = merkle.Paths.path
+
+    with ledgers.checked(tmp_path) as engine:
+        admitted(tmp_path, engine)
+        raws, bad = [ledgers.anchor(n) for n in range(3)], engine.size + 1
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                merkle.Paths, "path", lambda paths, index: _unreadable() if index == bad else path(paths, index)
+            )
+            first, second, third = engine.register_many(raws)
+        assert isinstance(first, Registered) and isinstance(third, Registered)
+        assert isinstance(second, Unavailable) and second.code == "storage_failed"
+        again = engine.register(raws[1])
+        assert (again.index, again.new) == (bad, False)
+        ledgers.prove(tmp_path, again, raws[1])
+
+
+def _unreadable(*_: object) -> list[bytes]:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_what_the_writer_remembers_of_the_state_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "KNOWN_MAX", 10)
+    with contextlib.closing(store.Store.open(tmp_path)) as written:
+        for n in range(100):
+            with written.writing():
+                written.state.changed[b"key %d" % n] = b"value"
+                written.add((), {})
+        assert len(written.state._known) <= 10
+        assert written.state[b"key 3"] == b"value"
 
 
 def test_a_tile_that_lacks_a_hash_is_not_served(tmp_path: Path) -> None:

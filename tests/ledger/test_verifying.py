@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import resource
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from ledger.log import verifying
 from ledger.log.engine import Engine
 from ledger.log.registering import Registered
+from ledger.log.store import Head, Store
 from ledger.log.verifying import JOB_CLAIMS, Verifying
 from protocol.errors import VigilError
 from protocol.keys import SigningKey
@@ -19,6 +22,8 @@ from tests.support import ledgers
 
 KEY = SigningKey.from_seed(bytes([8]) * 32)
 MANY = 10 * JOB_CLAIMS + 3  # more than are in the process's hands at once
+SELECT_MAX = 1024  # descriptors that select can count
+HANDLES = 2048
 
 
 def claims(count: int, *, bad: frozenset[int] = frozenset(), size: int = 40) -> list[Claim | None]:
@@ -62,6 +67,26 @@ def test_who_does_not_take_all_verdicts_leaves_none_for_the_next(process: Verify
     promised.finish()
     following = process.verdicts(claims(20))
     assert [following.next() for _ in range(20)] == [True] * 20
+
+
+def test_verdicts_that_nobody_took_are_not_those_of_the_next(process: Verifying) -> None:
+    process.verdicts(claims(100))  # who asked failed, and says nothing
+    following = process.verdicts(claims(40, bad=frozenset(range(40))))
+    assert [following.next() for _ in range(40)] == [False] * 40
+
+
+def test_a_ledger_with_many_connections_has_pipes_of_high_numbers(process: Verifying) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < HANDLES:
+        pytest.skip("this system gives a process fewer descriptors than select can count")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, HANDLES), hard))
+    with contextlib.ExitStack() as held:
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while (taken := os.open(os.devnull, os.O_RDONLY)) < SELECT_MAX:
+            held.callback(os.close, taken)
+        held.callback(os.close, taken)
+        promised = process.verdicts(claims(40, bad=frozenset({7})))
+        assert [promised.next() for _ in range(40)] == [number != 7 for number in range(40)]
 
 
 def test_few_claims_and_statements_without_a_key_are_not_handed_over(process: Verifying) -> None:
@@ -108,6 +133,26 @@ def test_a_ledger_registers_the_same_with_it_and_when_it_dies(tmp_path: Path, mo
             found.append([_told(verdict) for verdict in verdicts])
     assert found[0] == found[1] == found[2]
     assert found[0][100:104] == ["signature_bad"] * 3 + ["issuer_unknown"]
+
+
+def test_no_forged_statement_passes_on_the_verdict_of_one_that_a_failing_disk_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "WARM_AFTER_S", 0.0)
+    raws = [ledgers.anchor(n) for n in range(40)]
+    forged = [raw[:-1] + bytes((raw[-1] ^ 1,)) for raw in raws]
+    engine = Engine.open(tmp_path, now_ms=ledgers.Clock(), origin=ledgers.ORIGIN, verify_process=True)
+    with contextlib.closing(engine) as log:
+        log.register(ledgers.admission(tmp_path))
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "head", _unreadable)
+            assert {_told(verdict) for verdict in log.register_many(raws)} == {"storage_failed"}
+        assert {_told(verdict) for verdict in log.register_many(forged)} == {"signature_bad"}
+        assert log.size == ledgers.BEGUN + 1
+
+
+def _unreadable(store: Store) -> Head:
+    raise sqlite3.OperationalError("disk I/O error")
 
 
 def _told(verdict: Registered | VigilError) -> str:
