@@ -297,6 +297,7 @@ class Engine:
             self._genesis = registry.genesis_of(self._store.state)
             head, note = self._store.head(), self._store.note()
             root = merkle.range_root(self._store.node, 0, head.size)
+            self._archive.check_whole(self._genesis)
         except (KeyError, Malformed, sqlite3.Error) as error:
             raise Unavailable("state_damaged", "the stored log cannot be read: run fsck") from error
         if self._genesis.log_key != self._signer.first.public.x:

@@ -112,6 +112,19 @@ class Archive:
                 return shelf, shelf.index_of(digest)
         return None
 
+    def check_whole(self, newest: Genesis) -> None:
+        """Whether each epoch is here as far as the next one says that it went. newest: the genesis of the epoch that grows.
+
+        Raises ConfigError: database_lost, for an older copy of one; Malformed.
+        """
+        following = (*self.geneses[1:], newest)
+        for (epoch, shelf), genesis in zip(self._shelves.items(), following, strict=False):
+            last, here = Checkpoint.from_text(notes.parse(genesis.prior or "").text), shelf.published
+            if (last.origin, last.size, last.root) != (here.origin, here.size, here.root):
+                raise ConfigError(
+                    "database_lost", f"{file_of(epoch)} is not as epoch {epoch + 1} says that it ended: bring it back"
+                )
+
     def all(self) -> list[Shelf]:
         """The closed epochs, oldest first."""
         return list(self._shelves.values())

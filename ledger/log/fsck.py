@@ -36,7 +36,7 @@ class Found:
     """A ledger that is whole. root, chain: 32 bytes, the tree's root and the head of the state.
 
     minimum: the index below which statements may have gone; redacted: indexes above it of those that have; keys: that sign for
-    the log, by thumbprint.
+    the log, by thumbprint; state: 32 bytes, the digest of the state.
     """
 
     origin: str
@@ -47,6 +47,7 @@ class Found:
     redacted: tuple[int, ...] = ()
     epoch: int = epochs.FIRST
     keys: Mapping[bytes, LogPublicKey] = field(default_factory=dict)
+    state: bytes = b""
 
     @property
     def note_keys(self) -> list[NoteKey]:
@@ -100,7 +101,8 @@ def _check_epoch(
 ) -> Found:
     found = _check_log(store, contracts, progress, orders)
     genesis = registry.genesis_of(store.state)
-    if genesis.epoch != epoch or (genesis.prior is None) is not (before is None):
+    first = before is None
+    if genesis.epoch != epoch or (genesis.prior is None, genesis.state is None) != (first, first):
         raise VerificationFailed("epoch_wrong", f"{epochs.file_of(epoch)} is not epoch {epoch} of this log")
     if before is None or genesis.prior is None:
         return found
@@ -116,7 +118,8 @@ def _check_epoch(
     last = (before.origin, before.size, before.root)
     if not signed or (said.origin, said.size, said.root) != last:
         raise VerificationFailed("epoch_wrong", f"epoch {epoch} does not begin where the one before ended")
-    if (begun.origin, begun.size, begun.root, begun.epoch, begun.chain) != (*last, epoch - 1, before.chain):
+    ended = (*last, epoch - 1, before.chain, before.state)
+    if (begun.origin, begun.size, begun.root, begun.epoch, begun.chain, begun.state) != ended:
         raise VerificationFailed(
             "epoch_wrong", f"epoch {epoch} begins with another state than the one before ended with"
         )
@@ -161,6 +164,7 @@ def _check_log(store: Store, contracts: Contracts, progress: Progress, orders: M
         redacted=tuple(replay.redacted),
         epoch=genesis.epoch,
         keys=_keys(store),
+        state=snapshots.digest_of(sorted(replay.state.items())),
     )
 
 

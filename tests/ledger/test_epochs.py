@@ -3,18 +3,21 @@
 import contextlib
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ledger.log import custody, epochs, fsck
 from ledger.log.engine import Engine
-from ledger.log.keeping import CLOSED
+from ledger.log.keeping import CLOSED, Keeping
 from ledger.log.store import FILE, Store
+from ledger.registry.records import KEY, PARTY, Key, Party
 from ledger.rules import Refused
 from protocol import declarations, merkle, notes, policy, receipt, statement, tiles
 from protocol.documents import Genesis, Revocation
 from protocol.errors import ConfigError, NotFound, Unavailable, VerificationFailed
+from protocol.keys import SigningKey
 from tests.support import ledgers, letters
 
 NEXT = "log.example/test/2"
@@ -305,6 +308,50 @@ def test_an_epoch_that_does_not_follow_from_the_one_before_is_found(folder: Path
     shutil.copy(copy / FILE, folder / FILE)
     with pytest.raises(VerificationFailed) as found:
         letters.check(folder)
+    assert found.value.code == "epoch_wrong"
+
+
+def test_an_older_copy_of_an_epoch_that_has_ended_is_refused(folder: Path, tmp_path: Path) -> None:
+    older = shutil.copy(folder / FILE, tmp_path / "older.db")
+    with letters.checked(folder) as engine:
+        engine.register(letters.letter(b"after the backup"))
+        rolled(folder, engine)
+    whole = shutil.copy(folder / FILE, tmp_path / "whole.db")
+    shutil.copy(older, folder / FILE)
+    with pytest.raises(ConfigError) as refused:
+        letters.opened(folder)
+    assert refused.value.code == "database_lost"
+    shutil.copy(whole, folder / FILE)
+    with letters.checked(folder) as engine:
+        assert not engine.register(letters.letter(b"after the backup")).new
+
+
+def test_a_party_that_the_epoch_before_did_not_know_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the log's key, and not the registry root, signed another state than the one that the epoch ended with."""
+    name, whole = ledgers.STRANGER.public.thumbprint, Keeping.state
+    forged = {
+        PARTY + name: Party(role="gateway", name="nobody", newest=name).encode(),
+        KEY + name: Key(party=name, key=ledgers.STRANGER.public).encode(),
+    }
+    with contextlib.closing(letters.opened(folder)) as engine, monkeypatch.context() as patched:
+        patched.setattr(Keeping, "state", lambda *args: sorted([*whole(*args), *forged.items()]))
+        rolled(folder, engine)
+    with pytest.raises(VerificationFailed) as found:
+        letters.check(folder)
+    assert found.value.code == "epoch_wrong"
+
+
+def test_a_first_epoch_that_begins_with_a_state_is_found(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    key, root = (SigningKey.from_seed(bytes([seed]) * 32) for seed in (51, 52))
+    with letters.checked(folder) as engine, engine.alone() as parts:
+        none: str = None  # type: ignore[assignment]
+        epochs._write_next(
+            other, FILE, replace(parts, epoch=0), key=key, root=root, origin=NEXT, note=none, now_ms=ledgers.Clock()
+        )
+    with pytest.raises(VerificationFailed) as found:
+        letters.check(other)
     assert found.value.code == "epoch_wrong"
 
 
