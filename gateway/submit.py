@@ -10,7 +10,7 @@ from gateway.lookout import Lookout, Sent
 from gateway.store import anchors
 from gateway.store.anchors import Submission
 from gateway.store.writer import Writer
-from ledger.client import AsyncClient, LedgerBusy, LedgerRefused, Registered
+from ledger.client import AsyncClient, LedgerBusy, LedgerRefused, Registered, Verdict
 from protocol import growth
 from protocol.errors import ProtocolError, Unavailable, VerificationFailed
 from protocol.policy import Policy
@@ -21,6 +21,7 @@ BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 60.0  # full jitter: a ledger that comes bac
 DOUBLINGS_MAX = 10  # enough to reach the longest wait; a ledger may be away for a week
 SAID_AGAIN_S = 600.0  # a failure that lasts is in the log so often
 ORDINARY = frozenset({"checkpoint_old", "quorum_missed"})  # while witnesses sign what was just registered
+NOT_ADMITTED = "gateway_not_admitted"
 ORDINARY_TRIES = 8  # so often in a row they are not in the log
 
 Failure = (Unavailable, VerificationFailed, ProtocolError)
@@ -95,21 +96,22 @@ class Submitter:
         return max(self._rng.uniform(BACKOFF_MIN_S, most_s), asked_s or 0.0)
 
     async def _send(self, waiting: Sequence[Submission]) -> AnyFailure | None:
-        """Have all of them judged, each on its own: one that is refused, or whose receipt does not hold, keeps no other back.
-        The first failure that says that some have to wait; what they all wait for is raised."""
+        """Have all of them judged, each on its own: one that is refused or cannot be judged now, or whose receipt does not hold,
+        keeps no other back. What says why some have to wait; what they all wait for is raised."""
         verdicts = await self._verdicts([each.statement for each in waiting])
         failed: AnyFailure | None = None
         for each, verdict in zip(waiting, verdicts, strict=True):
             try:
                 await self._take(each, verdict)
             except Failure as error:
-                failed = failed or error
+                if failed is None or error.code == NOT_ADMITTED:
+                    failed = error
             await asyncio.sleep(0)  # a receipt takes a while to verify, and alarms do not wait for many of them
-        if failed is not None and failed.code == "gateway_not_admitted":
+        if failed is not None and failed.code == NOT_ADMITTED:
             await self._writer.run(anchors.reopen_admission)
         return failed  # Stop here: the ledger has them, we do not know. They are sent again, and found there.
 
-    async def _verdicts(self, raws: Sequence[bytes]) -> Sequence[Registered | LedgerRefused]:
+    async def _verdicts(self, raws: Sequence[bytes]) -> Sequence[Verdict]:
         """One goes as every ledger of SCRAPI takes it, several in a batch."""
         if len(raws) > 1:
             return await self._client.register_many(raws)
@@ -118,15 +120,17 @@ class Submitter:
         except LedgerRefused as error:
             return [error]
 
-    async def _take(self, each: Submission, verdict: Registered | LedgerRefused) -> None:
-        """Verify a receipt, or write down a refusal for good. Raises Malformed, BadSignature, VerificationFailed; Unavailable:
-        gateway_not_admitted."""
+    async def _take(self, each: Submission, verdict: Verdict) -> None:
+        """Verify a receipt, or write down a refusal for good. Raises LedgerBusy, Malformed, BadSignature, VerificationFailed;
+        Unavailable: gateway_not_admitted."""
         if isinstance(verdict, Registered):
             placed = growth.placed(self._policy, verdict.receipt, digest=each.digest, entry_id=verdict.entry_id)
             self._sent.append(Sent(submission=each, placed=placed))
             return
+        if not isinstance(verdict, LedgerRefused):
+            raise verdict
         if verdict.code == "issuer_unknown" and each.kind != "admission":
-            raise Unavailable("gateway_not_admitted", "the ledger does not know this gateway's key yet") from verdict
+            raise Unavailable(NOT_ADMITTED, "the ledger does not know this gateway's key yet") from verdict
         code, now_ms = verdict.code, self._now_ms()
         log.error("the ledger refused a statement of kind %s: %s", each.kind, verdict)
         await self._writer.run(lambda conn: anchors.refused(conn, each.digest, code=code, now_ms=now_ms))

@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from protocol import cbor, receipt
-from protocol.errors import Malformed, ProtocolError, Unavailable
+from protocol.errors import Malformed, ProtocolError, Unavailable, VerificationFailed
 
 PROBLEM_TYPE = "application/concise-problem-details+cbor"
 PROBLEM_KEY = "tag:vigil.example,2026:problem"  # of our own entry among problem details; RFC 9290 asks for a URI
@@ -48,6 +49,11 @@ class Registered:
     size: int
 
 
+Verdict: TypeAlias = Registered | LedgerRefused | LedgerBusy | Malformed
+"""What a batch says of one statement: where it is, that it never will be, that it cannot be judged now, or nothing that can be
+read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """What a ledger says about itself, unsigned. epoch: first part of its entry ids; minimum: index of the first entry
@@ -77,10 +83,10 @@ def registered(answer: Answer) -> Registered:
     return Registered(entry_id=named(answer), receipt=answer.body, index=found.index, size=found.size)
 
 
-def batch(answer: Answer, count: int) -> list[Registered | LedgerRefused]:
-    """The verdicts on a batch of `count` statements, in their order.
+def batch(answer: Answer, count: int) -> list[Verdict]:
+    """The verdicts on a batch of `count` statements, in their order; one that says nothing takes no other with it.
 
-    Raises LedgerBusy, when one of them could not be judged now; Malformed, when they are not `count` verdicts.
+    Raises LedgerBusy, when none of them could be judged now; Malformed, when they are not `count` verdicts.
     """
     if answer.status != 200:
         raise trouble(answer, refusals=())
@@ -139,19 +145,22 @@ def trouble(answer: Answer, *, refusals: Sequence[int]) -> ProtocolError | Unava
     return Malformed("ledger_answer", f"status {answer.status} is no answer of a ledger: look at its address")
 
 
-def _verdict(verdict: object) -> Registered | LedgerRefused:
+def _verdict(verdict: object) -> Verdict:
     if not isinstance(verdict, dict):
-        raise Malformed("ledger_answer", "a verdict is a map")
+        return Malformed("ledger_answer", "a verdict is a map")
     code, name, raw = verdict.get("status"), verdict.get("entry"), verdict.get("receipt")
     if code in (200, 201) and isinstance(name, str) and _NAME.fullmatch(name) and isinstance(raw, bytes):
-        found = receipt.read(raw)
+        try:
+            found = receipt.read(raw)
+        except (Malformed, VerificationFailed) as error:
+            return Malformed("ledger_answer", f"a verdict comes with no receipt: {error.detail}")
         return Registered(entry_id=name, receipt=raw, index=found.index, size=found.size)
     said, detail = _told(verdict.get("problem"))
     if code in BUSY:
-        raise LedgerBusy("ledger_busy", f"the ledger cannot judge a statement of the batch now: {said or code}")
+        return LedgerBusy("ledger_busy", f"the ledger cannot judge a statement of the batch now: {said or code}")
     if code in JUDGED and said is not None:
         return LedgerRefused(said, detail)
-    raise Malformed("ledger_answer", "a verdict is a receipt or a problem")
+    return Malformed("ledger_answer", f"a verdict is a receipt or a problem, not {said or code!r:.32}")
 
 
 def _problem(answer: Answer) -> tuple[str | None, str]:

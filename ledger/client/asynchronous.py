@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import httpx
 
 from ledger.client import exchanges
-from ledger.client.answers import Answer, LedgerRefused, Registered, Status
+from ledger.client.answers import Answer, Registered, Status, Verdict
 from ledger.client.exchanges import Exchange, Request
 from ledger.client.transport import TIMEOUT_S, Body, base, headers, unreachable
 from protocol import merkle
@@ -47,7 +47,7 @@ class AsyncClient:
         """Register a statement, or find it again. Raises as `Client.register` does."""
         return await self._run(exchanges.register(statement))
 
-    async def register_many(self, statements: Sequence[bytes]) -> list[Registered | LedgerRefused]:
+    async def register_many(self, statements: Sequence[bytes]) -> list[Verdict]:
         """Register many statements in few requests. Raises as `Client.register_many` does."""
         return await self._run(exchanges.register_many(statements))
 

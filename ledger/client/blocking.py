@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import httpx
 
 from ledger.client import exchanges
-from ledger.client.answers import Answer, LedgerRefused, Registered, Status
+from ledger.client.answers import Answer, Registered, Status, Verdict
 from ledger.client.exchanges import Exchange, Request
 from ledger.client.transport import TIMEOUT_S, Body, base, headers, unreachable
 from protocol import merkle
@@ -52,10 +52,11 @@ class Client:
         """
         return self._run(exchanges.register(statement))
 
-    def register_many(self, statements: Sequence[bytes]) -> list[Registered | LedgerRefused]:
-        """Register many statements in few requests; each one's verdict, in their order.
+    def register_many(self, statements: Sequence[bytes]) -> list[Verdict]:
+        """Register many statements in few requests; each one's verdict, in their order. One that is LedgerBusy or Malformed is
+        sent again, alone.
 
-        Raises as `register`, when the ledger cannot judge all of them: send all again, and what it has already is found.
+        Raises as `register`, when the ledger cannot judge a request of them: send all again, and what it has already is found.
         """
         return self._run(exchanges.register_many(statements))
 

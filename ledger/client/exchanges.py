@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from ledger.client import answers
-from ledger.client.answers import Answer, LedgerBusy, LedgerRefused, Registered, Status
+from ledger.client.answers import Answer, LedgerBusy, LedgerRefused, Registered, Status, Verdict
 from protocol import cbor, merkle, receipt, statement, tiles
 from protocol.errors import NotFound
 
@@ -70,16 +70,16 @@ def register(raw: bytes) -> Exchange[Registered]:
     )
 
 
-def register_many(raws: Sequence[bytes]) -> Exchange[list[Registered | LedgerRefused]]:
+def register_many(raws: Sequence[bytes]) -> Exchange[list[Verdict]]:
     """Each statement's verdict, in the order of `raws`, many of them in one request.
 
-    Raises LedgerBusy, when the ledger cannot judge some of them now, and Malformed: what was registered until then is found
+    Raises LedgerBusy, when the ledger cannot judge a request of them now, and Malformed: what was registered until then is found
     when all are sent again.
     """
-    found: list[Registered | LedgerRefused] = []
+    found: list[Verdict] = []
     for some in _batches(raws):
         fit = [raw for raw in some if len(raw) <= statement.SIZE_MAX]
-        verdicts: Iterator[Registered | LedgerRefused] = iter(())
+        verdicts: Iterator[Verdict] = iter(())
         if fit:
             request = Request(
                 method="POST",

@@ -179,16 +179,6 @@ def json_problem(code: str = "log_full") -> object:
         lambda verdicts: verdicts * 2,
         lambda verdicts: [],
         lambda verdicts: {"verdicts": verdicts},
-        lambda verdicts: [7 for _ in verdicts],
-        lambda verdicts: [{} for _ in verdicts],
-        lambda verdicts: [{**verdict, "status": 202} for verdict in verdicts],
-        lambda verdicts: [{**verdict, "entry": ".."} for verdict in verdicts],
-        lambda verdicts: [{**verdict, "entry": 1} for verdict in verdicts],
-        lambda verdicts: [{**verdict, "receipt": b"none"} for verdict in verdicts],
-        lambda verdicts: [{"status": 400} for _ in verdicts],
-        lambda verdicts: [{"status": 400, "problem": b"none"} for _ in verdicts],
-        lambda verdicts: [{"status": 404, "problem": json_problem()} for _ in verdicts],
-        lambda verdicts: [{"status": 400, "problem": json_problem("No code")} for _ in verdicts],
     ],
 )
 def test_a_wrong_answer_to_a_batch_refuses_no_statement(
@@ -203,14 +193,47 @@ def test_a_wrong_answer_to_a_batch_refuses_no_statement(
             answering(opened, status, problem("http_404"), content_type=PROBLEM_TYPE).register_many([b"x"])
 
 
-def test_a_batch_that_cannot_be_judged_now_is_busy_as_a_whole(engine: Engine, opened: Opened) -> None:
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda verdicts: [7 for _ in verdicts],
+        lambda verdicts: [{} for _ in verdicts],
+        lambda verdicts: [{**verdict, "status": 202} for verdict in verdicts],
+        lambda verdicts: [{**verdict, "entry": ".."} for verdict in verdicts],
+        lambda verdicts: [{**verdict, "entry": 1} for verdict in verdicts],
+        lambda verdicts: [{**verdict, "receipt": b"none"} for verdict in verdicts],
+        lambda verdicts: [{"status": 400} for _ in verdicts],
+        lambda verdicts: [{"status": 400, "problem": b"none"} for _ in verdicts],
+        lambda verdicts: [{"status": 404, "problem": json_problem()} for _ in verdicts],
+        lambda verdicts: [{"status": 410, "problem": json_problem("entry_pruned")} for _ in verdicts],
+        lambda verdicts: [{"status": 400, "problem": json_problem("No code")} for _ in verdicts],
+    ],
+)
+def test_a_verdict_that_says_nothing_refuses_no_statement_and_takes_no_other_with_it(
+    engine: Engine, opened: Opened, bend: Callable[[list[object]], list[object]]
+) -> None:
+    def one(verdicts: list[object]) -> object:
+        return [bend(verdicts)[0], *verdicts[1:]]
+
+    found = asked(opened, Batches(engine, one)).register_many([ledgers.anchor(0), ledgers.anchor(1)])
+    assert isinstance(found[0], Malformed) and not isinstance(found[0], LedgerRefused)
+    assert isinstance(found[1], Registered) and found[1].index == engine.size - 1
+
+
+def test_a_statement_that_cannot_be_judged_now_takes_no_other_of_its_batch_with_it(
+    engine: Engine, opened: Opened
+) -> None:
     def full(verdicts: list[object]) -> object:
         return [verdicts[0], {"status": 503, "problem": json_problem("storage_failed")}]
 
+    found = asked(opened, Batches(engine, full)).register_many([ledgers.anchor(0), ledgers.anchor(1)])
+    assert isinstance(found[0], Registered)
+    assert isinstance(found[1], LedgerBusy) and "storage_failed" in found[1].detail
+
+
+def test_a_batch_that_cannot_be_judged_now_is_busy_as_a_whole(engine: Engine, opened: Opened) -> None:
     raws = [ledgers.anchor(0), ledgers.anchor(1)]
-    with pytest.raises(LedgerBusy) as busy:
-        asked(opened, Batches(engine, full)).register_many(raws)
-    assert "storage_failed" in busy.value.detail
+    asked(opened, Batches(engine)).register_many(raws)
     with pytest.raises(LedgerBusy) as busy:
         answering(opened, 429, problem("too_many"), content_type=PROBLEM_TYPE, retry_after="3").register_many(raws)
     assert busy.value.retry_after_s == 3.0
