@@ -7,7 +7,9 @@ older checkpoint, tiles that lead nowhere), is waited over.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.store import anchors
 from gateway.store.anchors import Head, Submission
@@ -21,6 +23,7 @@ from protocol.growth import Placed
 from protocol.notes import Checkpoint
 from protocol.policy import Policy
 
+CUT_SHORT = "an epoch of the log is said to have ended before what it had signed"
 LOOK_EVERY_S = 60.0  # at the ledger's checkpoint, also when nothing waits: a log that changed its past is seen so soon
 
 
@@ -71,25 +74,35 @@ class Lookout:
     async def see(self, sent: Sequence[Sent] = ()) -> Head:
         """The log's newest checkpoint with its quorum, once it is seen to hold the tree that is kept and those of the receipts.
         sent: what one log has answered and is not settled yet; when that log has ended, it is its last checkpoint.
+        A log that another was seen to go on from has ended, whatever it and its witnesses still sign.
 
         Raises Contradicted: log_contradicts, once that is reported; what says nothing yet: Unavailable: checkpoint_old,
-        BadSignature: quorum_missed, log_unknown, log_unsigned, VerificationFailed: consistency_bad; and as the client does.
+        BadSignature: quorum_missed, log_unknown, log_unsigned, VerificationFailed: consistency_bad, epoch_cut_short; and as the
+        client does.
         """
         client, note = self._client, await self._client.checkpoint()
         checkpoint, _ = self._policy.signed(note)
+        newest = checkpoint
         if sent and checkpoint.origin != sent[0].placed.origin:
+            self._policy.check(note)
             client = client.of_epoch(sent[0].placed.epoch)
             note = await client.checkpoint()
             checkpoint, _ = self._policy.signed(note)
         head = Head(checkpoint=checkpoint, note=self._policy.kept(note), at_ms=self._now_ms())
         digests = [each.submission.digest for each in sent]
         known, younger = await self._writer.run(lambda conn: (anchors.heads(conn), anchors.younger(conn, digests)))
-        kept = known.get(checkpoint.origin)
+        kept, last = known.get(checkpoint.origin), None
         if kept is not None:
             await self._compare(client, kept, head, [each for each in sent if each.submission.digest in younger])
+            if kept.ended is not None and checkpoint.size > kept.ended:
+                raise VerificationFailed("epoch_cut_short", CUT_SHORT)
         elif known and client is self._client:
-            await self._follow(head, known)
+            last = await self._follow(head, known)
         self._policy.check(note)
+        if last is not None:
+            await self._writer.run(partial(anchors.end, last=last))
+        if client is not self._client and (kept is None or kept.ended is None):
+            await self._ended(newest, checkpoint)
         for origin, size, root in {(each.placed.origin, each.placed.size, each.placed.root) for each in sent}:
             if origin != checkpoint.origin:
                 raise VerificationFailed("log_unknown", "the checkpoint is of another log than the receipts")
@@ -98,30 +111,54 @@ class Lookout:
         self.doubted, self.held_ms = False, head.at_ms
         return head
 
-    async def _follow(self, head: Head, known: Mapping[str, Head]) -> None:
-        """Raises what `see` does, and VerificationFailed: epoch_cut_short, unless a log that is new here began where one that is
-        known ended: its first entry names that one's last checkpoint. One that says so of no known log is the trust file's word.
+    async def _follow(self, head: Head, known: Mapping[str, Head]) -> Checkpoint | None:
+        """The last checkpoint of the nearest known log, from where one that is new here goes on; None when it goes on from none
+        of those, which is the trust file's word. Raises what `see` does.
         """
-        epoch, size = (await self._client.status()).epoch, head.checkpoint.size
-        if size == 0:
-            raise Unavailable("checkpoint_old", "the ledger's log has no entry yet")
-        first = statement.parse(await self._client.statement(f"{epoch}.0"))
-        path = await self._client.proof(0, size)
-        leaf = merkle.leaf_hash(first.entry)
-        merkle.verify_inclusion(leaf=leaf, index=0, size=size, path=path, root=head.checkpoint.root)
-        prior = Genesis.decode(first.payload).prior
-        if prior is None or Checkpoint.from_text(notes.parse(prior).text).origin not in self._policy.logs:
-            return
+        found = await self._end_of(known.keys() & self._policy.logs.keys(), head.checkpoint)
+        if found is None:
+            return None
+        epoch, prior = found
         last, _ = self._policy.signed(prior)
-        kept = known.get(last.origin)
-        if kept is None:
-            return
+        kept = known[last.origin]
         if last.size < kept.checkpoint.size:
-            raise VerificationFailed(
-                "epoch_cut_short", "the log's last epoch is said to have ended before what it had signed"
-            )
+            raise VerificationFailed("epoch_cut_short", CUT_SHORT)
         ended = Head(checkpoint=last, note=self._policy.kept(prior), at_ms=head.at_ms)
-        await self._compare(self._client.of_epoch(epoch - 1), kept, ended, ())
+        await self._compare(self._client.of_epoch(epoch), kept, ended, ())
+        return last
+
+    async def _ended(self, newest: Checkpoint, shown: Checkpoint) -> None:
+        """Raises what `see` does, and VerificationFailed: log_unknown, epoch_cut_short, unless `shown` is of a log that ended
+        before the newest and did not grow on after that: witnesses sign for each epoch, and do not know which one has ended.
+        """
+        found = await self._end_of({shown.origin}, newest)
+        if found is None:
+            raise VerificationFailed("log_unknown", "the receipts are of a log that the newest one does not go on from")
+        if Checkpoint.from_text(notes.parse(found[1]).text).size < shown.size:
+            raise VerificationFailed("epoch_cut_short", CUT_SHORT)
+
+    async def _end_of(self, origins: AbstractSet[str], newest: Checkpoint) -> tuple[int, str] | None:
+        """(epoch, last checkpoint) of the nearest log of these before the newest; None when there is none.
+
+        Each epoch's first entry names the last checkpoint of the one before, so that the newest root vouches for all of them.
+        Raises Unavailable: checkpoint_old; VerificationFailed: inclusion_bad; Malformed; and as the client does.
+        """
+        client, tree, epoch = self._client, newest, (await self._client.status()).epoch
+        while origins:
+            if tree.size == 0:
+                raise Unavailable("checkpoint_old", "the ledger's log has no entry yet")
+            first = statement.parse(await self._client.statement(f"{epoch}.0"))
+            path = await client.proof(0, tree.size)
+            leaf = merkle.leaf_hash(first.entry)
+            merkle.verify_inclusion(leaf=leaf, index=0, size=tree.size, path=path, root=tree.root)
+            prior = Genesis.decode(first.payload).prior
+            if prior is None:
+                return None
+            tree, epoch = Checkpoint.from_text(notes.parse(prior).text), epoch - 1
+            if tree.origin in origins:
+                return epoch, prior
+            client = self._client.of_epoch(epoch)
+        return None
 
     async def _compare(self, client: AsyncClient, kept: Head, later: Head, young: Sequence[Sent]) -> None:
         """Report what contradicts the log, and raise Contradicted; else raises what `see` does."""

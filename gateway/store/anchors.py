@@ -36,11 +36,13 @@ class Logged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """A checkpoint of a log. note: as it was signed; at_ms: when it was seen, Unix ms."""
+    """A checkpoint of a log. note: as it was signed; at_ms: when it was seen, Unix ms; ended: the size at which the log ended,
+    None when no next epoch of it was seen."""
 
     checkpoint: Checkpoint
     note: str
     at_ms: int
+    ended: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +153,9 @@ def count_refused(conn: sqlite3.Connection) -> int:
 
 
 def reopen(conn: sqlite3.Connection) -> None:
-    """Let what was refused wait again: it may have been the wrong ledger, or one that has learnt since."""
-    conn.execute("UPDATE submission SET refused = NULL, done_ms = NULL WHERE refused IS NOT NULL")
+    """Let what was refused wait again: it may have been the wrong ledger, or one that has learnt since. No log signs a refusal:
+    it may be somebody's on the way, and the statement be in the log all the same; its place there then shows no roll back."""
+    conn.execute("UPDATE submission SET refused = NULL, done_ms = NULL, older = 1 WHERE refused IS NOT NULL")
 
 
 def reopen_admission(conn: sqlite3.Connection) -> None:
@@ -162,10 +165,11 @@ def reopen_admission(conn: sqlite3.Connection) -> None:
 
 def head(conn: sqlite3.Connection, origin: str) -> Head | None:
     """The newest checkpoint of a log that was verified, None before the first."""
-    row = conn.execute("SELECT size, root, note, at_ms FROM head WHERE origin = ?", (origin,)).fetchone()
+    row = conn.execute("SELECT size, root, note, at_ms, ended FROM head WHERE origin = ?", (origin,)).fetchone()
     if row is None:
         return None
-    return Head(checkpoint=Checkpoint(origin=origin, size=row[0], root=bytes(row[1])), note=row[2], at_ms=row[3])
+    checkpoint = Checkpoint(origin=origin, size=row[0], root=bytes(row[1]))
+    return Head(checkpoint=checkpoint, note=row[2], at_ms=row[3], ended=row[4])
 
 
 def heads(conn: sqlite3.Connection) -> dict[str, Head]:
@@ -184,6 +188,11 @@ def keep_head(conn: sqlite3.Connection, head: Head) -> None:
     )
     if kept.rowcount:
         conn.execute("UPDATE submission SET older = 1 WHERE done_ms IS NULL AND older = 0")
+
+
+def end(conn: sqlite3.Connection, last: Checkpoint) -> None:
+    """A log ended with this checkpoint: the next one goes on from there, and nothing more of this one counts."""
+    conn.execute("UPDATE head SET ended = ? WHERE origin = ?", (last.size, last.origin))
 
 
 def younger(conn: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:

@@ -117,6 +117,12 @@ def contradictions(db: sqlite_utils.Database) -> None:
     )
 
 
+@RECORD()
+def ends(db: sqlite_utils.Database) -> None:
+    """Where a log ended, once the next one was seen to go on from there."""
+    db.conn.execute("ALTER TABLE head ADD COLUMN ended INTEGER")
+
+
 @VALUES()
 def values(db: sqlite_utils.Database) -> None:
     """Stretches of decoded readings, sealed under the enrolment's store key."""

@@ -238,6 +238,26 @@ def test_the_next_epoch_of_a_log_is_another_log_and_the_last_one_stays_what_it_w
     assert sizes == [(NEXT, 2), (ORIGIN, 10)]
 
 
+def test_an_epoch_that_grows_on_after_the_next_has_begun_is_not_settled_with(post: Post) -> None:
+    """Its witnesses sign it all the same: they do not know that it has ended."""
+    ended = Ledger(list(post.ledger.entries))
+    document = Genesis(origin=NEXT, epoch=2, log_key=NEXT_LOG.public.x, registry_root=bytes(32), prior=ended.note())
+    sent = post.sent(30)
+    grown = post.ledger
+    post.ledger = Ledger([31], key=NEXT_LOG, origin=NEXT, ended=ended)
+    post.ledger.first = statement.sign(
+        NEXT_LOG, iss=NEXT_LOG.public.urn, sub="genesis", payload=document.encode(), content_type=GENESIS
+    )
+    post.lookout._client = post.ledger  # type: ignore[assignment]
+    assert post.look() == ""
+    post.ledger.ended = grown
+    assert post.see(sent) == "epoch_cut_short" and post.reports == []
+    post.lookout._client = grown  # type: ignore[assignment]
+    assert post.look() == post.see(sent) == "epoch_cut_short", "nor is it shown again as if there were no next one"
+    post.lookout._client = Ledger([31, 33], key=NEXT_LOG, origin=NEXT, first=post.ledger.first)  # type: ignore[assignment]
+    assert post.look() == ""
+
+
 # -- a log that contradicts itself -----------------------------------------------------------------------------------------
 
 
@@ -318,6 +338,18 @@ def test_an_admission_that_somebody_else_registered_is_no_sign_of_a_roll_back(po
     post.ledger.entries = list(range(10))
     sent = post.sent(4, kind="admission")
     post.ledger.old = Ledger(list(range(9))).note()
+    assert post.see(sent) == "checkpoint_old" and post.reports == []
+
+
+def test_a_refusal_that_somebody_on_the_way_made_is_no_sign_of_a_roll_back(post: Post) -> None:
+    """The log has the statement; whoever said otherwise shows its place later, beside a checkpoint of before."""
+    old = post.ledger.note()
+    sent = post.sent(30)
+    digest = sent.submission.digest
+    post.writer.submit(lambda conn: anchors.refused(conn, digest, code="subject_wrong", now_ms=NOW_MS)).result()
+    assert post.look([*post.ledger.entries, 31, 32]) == ""
+    post.writer.submit(anchors.reopen).result()
+    post.ledger.old = old
     assert post.see(sent) == "checkpoint_old" and post.reports == []
 
 

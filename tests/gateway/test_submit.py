@@ -351,6 +351,45 @@ def test_a_receipt_that_does_not_hold_keeps_no_other_of_its_batch_back(admitted:
     assert admitted.turn() == 1 and admitted.states()[2] == ("anchor", 2, None)
 
 
+def problem(code: str) -> object:
+    """The problem of one verdict."""
+    return {-1: "Rejected", -2: "because", PROBLEM_KEY: {"code": code}}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        ({"status": 503, "problem": problem("storage_failed")}, "ledger_busy"),
+        ({"status": 410, "problem": problem("entry_pruned")}, "ledger_answer"),
+        ({"status": 200, "entry": "1.3", "receipt": b"none"}, "ledger_answer"),
+        ({"status": 400, "problem": problem("issuer_unknown")}, "gateway_not_admitted"),
+    ],
+)
+def test_a_statement_that_the_ledger_cannot_judge_now_keeps_no_other_of_its_batch_back(
+    admitted: Post, verdict: dict[str, object], code: str
+) -> None:
+    for n in range(4):
+        admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
+
+    def first_and_third_are_not(wire: Wire, answer: httpx.Response) -> httpx.Response:
+        verdicts = cbor.decode_loosely(answer.content)
+        assert isinstance(verdicts, list)
+        verdicts[0] = {"status": 503, "problem": problem("storage_failed")}
+        verdicts[2] = verdict
+        return said(answer, cbor.encode_text(verdicts))
+
+    admitted.wire.change = on("POST", "/batches", first_and_third_are_not)
+    with pytest.raises((ProtocolError, VigilError)) as caught:
+        admitted.turn()
+    assert caught.value.code == (code if code == "gateway_not_admitted" else "ledger_busy")
+    late = ("anchor", None, None)
+    assert admitted.states()[-4:] == [late, ("anchor", 2, None), late, ("anchor", 4, None)]
+    admitted.wire.change = None
+    while admitted.waiting():
+        admitted.turn()
+    assert admitted.states()[-4:] == [("anchor", n, None) for n in (1, 2, 3, 4)]
+
+
 def test_a_refused_statement_keeps_no_other_of_its_batch_back(admitted: Post) -> None:
     for n in range(5):
         raw = ledgers.anchor(n, sub="of somebody else") if n % 2 else ledgers.anchor(n)
@@ -527,6 +566,38 @@ def test_an_epoch_that_did_not_end_with_what_it_held_is_not_followed(admitted: P
         assert [kind for kind, _ in admitted.reports] == (["other_beginning"] if others else [])
         admitted.wire.engine = admitted.engine = real
     assert admitted.turn() == 1, "the log that it knows goes on"
+
+
+def test_a_log_cannot_leave_out_what_it_held_by_ending_two_epochs_before_anybody_looks(admitted: Post) -> None:
+    older = admitted.folder / "older"
+    with copied(admitted, "older"):
+        pass
+    for n in range(3):
+        admitted.put("anchor", ledgers.anchor(n), at_ms=NOW_MS + n)
+        admitted.turn()
+    rolled_over(admitted, older)
+    rolled_over(admitted, older)
+    admitted.put("anchor", ledgers.anchor(9), at_ms=NOW_MS + 9)
+    with ledgers.checked(older) as engine:
+        assert engine.epoch == 3
+        real, admitted.engine = admitted.engine, engine
+        admitted.wire.engine = engine
+        assert admitted.failed() == "epoch_cut_short"
+        admitted.wire.engine = admitted.engine = real
+    assert admitted.turn() == 1, "the log that it knows goes on"
+
+
+def test_a_log_that_ended_twice_since_anybody_looked_is_followed(admitted: Post) -> None:
+    folder = admitted.folder / "ledger"
+    admitted.engine.close()
+    rolled_over(admitted, folder)
+    origin = rolled_over(admitted, folder)
+    with ledgers.checked(folder) as engine:
+        admitted.wire.engine = admitted.engine = engine
+        admitted.put("anchor", ledgers.anchor(2), at_ms=NOW_MS + 2)
+        assert admitted.turn() == 1 and admitted.waiting() == 0
+        ended = admitted.read("SELECT origin, ended IS NULL FROM head ORDER BY origin")
+        assert ended == [(ledgers.ORIGIN, False), (origin, True)]
 
 
 def test_an_epoch_that_ends_between_a_receipt_and_its_checkpoint_loses_nothing(admitted: Post) -> None:
