@@ -189,6 +189,10 @@ def _index(taken: Taken, earlier: Checkpoint, policy: Policy) -> int:
     placed = growth.placed(policy, taken.receipt, digest=statement.entry(taken.statement))
     if placed.origin != earlier.origin or placed.index >= earlier.size:
         raise VerificationFailed("conflict_place", "the earlier tree had no such entry yet")
+    if placed.root == earlier.root:
+        raise VerificationFailed(
+            "conflict_none", "the receipt is of the earlier tree: the place is the statement's own there"
+        )
     return placed.index
 
 

@@ -77,7 +77,8 @@ class Monitor:
         try:
             status = await self._status()
             if (kept := self._followed) is not None:
-                if kept.epoch == UNKNOWN and status is not None and status.origin == kept.head.origin:
+                if status is not None and status.origin == kept.head.origin and status.epoch != kept.epoch:
+                    # Unknown until now, or said wrongly once, by whoever was on the way: a status is not signed.
                     kept = self._save(replace(kept, epoch=status.epoch))
                 self._turn_to(kept.epoch, status)
                 await self._read_up(kept, status)  # what the last round did not come to

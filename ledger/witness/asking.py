@@ -28,6 +28,9 @@ from protocol.witnessing import Request
 
 EVERY_S = 1.0  # between two looks at whether the log grew: witnesses are asked for no more checkpoints than that
 TRIES_MAX = 3  # of one witness for one checkpoint: others may ask it in between, and it stands elsewhere each time
+WITNESSES_MAX = (
+    notes.LINES_MAX - policies.LOG_KEYS_MAX
+)  # that a log asks: the checkpoint with all their lines is one that verifiers still read
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ def read_policy(file: str, engine: Engine) -> Policy:
             "witness_policy",
             f"the witness_policy {path} names other logs too: leave the line of {engine.origin} alone there",
         )
+    if len(found.witness_urls) > WITNESSES_MAX:
+        raise ConfigError("witness_policy", f"{path} gives addresses of more than {WITNESSES_MAX} witnesses")
     if not found.meets(found.witness_urls.keys()):
         raise ConfigError(
             "witness_policy",

@@ -437,6 +437,25 @@ def test_a_monitor_that_begins_late_says_which_epochs_it_does_not_read(state: Pa
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("lie", [1, 7])
+def test_an_epoch_that_was_said_wrongly_once_does_not_lead_astray_for_ever(
+    state: Path, watcher: Watcher, lie: int
+) -> None:
+    with rolled_over(state, watcher) as new:
+
+        def wrongly(path: str, body: bytes) -> bytes | None:
+            if path != "/status":
+                return None
+            said = json.loads(body)
+            assert said["epoch"] == 2
+            return json.dumps(said | {"epoch": lie}).encode()
+
+        assert watcher.kinds(Face(new, bend=wrongly))[-1] == "followed"
+        grow(new, 0, 2)
+        found = watcher.round(Face(new), watch=ANCHORS)
+        assert entries(found) == [f"2.{new.size - 2}", f"2.{new.size - 1}"] and found[-1].kind == "followed"
+
+
 def test_entries_that_are_lost_between_two_epochs_are_noticed(tmp_path: Path, state: Path, watcher: Watcher) -> None:
     with forked(state, tmp_path / "copy") as (one, _):
         grow(one, 100, 105)

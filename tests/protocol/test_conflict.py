@@ -125,6 +125,8 @@ def test_a_place_that_was_free_or_a_receipt_of_something_else_shows_nothing() ->
     assert shows(dataclasses.replace(seen, taken=Taken(statement=RAWS[14], receipt=forged))) == "conflict_log_unknown"
     path = EXAMPLES["other_beginning"].path
     assert shows(dataclasses.replace(seen, path=path)) == "conflict_shape"
+    own = taken(7, tree=OURS, raw=RAWS[7])  # its receipt is of the very tree in which its place is said to be another's
+    assert shows(dataclasses.replace(seen, taken=own)) == "conflict_none"
 
 
 # -- the file ------------------------------------------------------------------------------------------------------------

@@ -422,6 +422,13 @@ def test_without_a_quorum_witnesses_are_asked_and_the_newest_checkpoint_is_shown
     assert fake.stands > 1
 
 
+def more(count: int) -> str:
+    """Lines of so many other witnesses."""
+    keys = (SigningKey.from_seed(bytes([100 + number]) * 32).public for number in range(count))
+    found = (notes.NoteKey(name=f"m{number}", kind=notes.COSIGNATURE, key=key) for number, key in enumerate(keys))
+    return "".join(f"witness {key.name} {key.vkey()} http://m.example\n" for key in found)
+
+
 @pytest.mark.parametrize(
     ("change", "about"),
     [
@@ -430,6 +437,7 @@ def test_without_a_quorum_witnesses_are_asked_and_the_newest_checkpoint_is_shown
         (lambda text: text.replace(" http://w.example", ""), "cannot be met"),
         (lambda text: text.replace("quorum", f"log {rig.Log().vkey.vkey()}\nquorum"), "names other logs"),
         (lambda text: "\xff", "is no policy"),
+        (lambda text: text.replace("quorum", more(62) + "quorum"), "more than 62 witnesses"),
     ],
 )  # fmt: skip
 def test_a_policy_that_cannot_work_is_refused_at_the_start(tmp_path: Path, engine: Engine, change, about: str) -> None:
@@ -439,6 +447,8 @@ def test_a_policy_that_cannot_work_is_refused_at_the_start(tmp_path: Path, engin
     )
     file.write_text(good)
     assert asking.read_policy(str(file), engine).witness_urls == {"w0": "http://w.example"}
+    file.write_text(good.replace("quorum", more(61) + "quorum"))
+    assert len(asking.read_policy(str(file), engine).witness_urls) == 62
     file.write_text(change(good))
     with pytest.raises(ConfigError, match="witness_policy") as caught:
         asking.read_policy(str(file), engine)
