@@ -1,7 +1,8 @@
 """What the log no longer keeps, by the registry root's word: one body that a court took away, or all below a minimum index.
 
-Pure. State: `redacted/<epoch><index>` with the redaction of that entry, `retention/<minimum>` with the statement that made it
-one (numbers in 8 bytes). The statements order; the log carries them out (ledger/log/redaction.py, ledger/log/pruning.py).
+Pure. State: `redacted/<epoch><index>` with the redaction of that entry, `redacted-before/<snapshot>` with one that a later one
+took the place of, `retention/<minimum>` with the statement that made it one (numbers in 8 bytes). The statements order; the log
+carries them out (ledger/log/redaction.py, ledger/log/pruning.py).
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from protocol.retention import Redaction, Retention
 from protocol.statement import Statement
 
 REDACTED = b"redacted/"
+REPLACED = b"redacted-before/"
 RETAINED = b"retention/"
 NEWEST = b"retained"  # state key: the highest minimum index there has been
 
@@ -24,8 +26,11 @@ def redact(view: View, found: Statement, now_ms: int) -> Changes:
     document = Redaction.decode(found.payload)
     if (document.epoch, document.index) >= (view.ask(LogEpoch()), view.index):
         raise Refused("redaction_index", "a redaction is of an entry before it")
-    place = document.epoch.to_bytes(8, "big") + document.index.to_bytes(8, "big")
-    return Changes(puts={REDACTED + place: found.payload})
+    place = REDACTED + document.epoch.to_bytes(8, "big") + document.index.to_bytes(8, "big")
+    before = view.get(place)
+    if before is None:
+        return Changes(puts={place: found.payload})
+    return Changes(puts={place: found.payload, REPLACED + Redaction.decode(before).snapshot: before})
 
 
 def retain(view: View, found: Statement, now_ms: int) -> Changes:
@@ -52,6 +57,11 @@ def redactions(items: Iterable[tuple[bytes, bytes]], epoch: int) -> dict[int, Re
     return {_number(key): Redaction.decode(value) for key, value in items if key.startswith(prefix)}
 
 
+def named(items: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """The names of the snapshots in all redactions that a state has known: the body may have gone by one that was replaced."""
+    return {Redaction.decode(value).snapshot for key, value in items if key.startswith((REDACTED, REPLACED))}
+
+
 def retentions(items: Iterable[tuple[bytes, bytes]]) -> dict[int, Retention]:
     """The minimum indexes that a state has known, with who made them ones. items: its keys and values."""
     return {_number(key): Retention.decode(value) for key, value in items if key.startswith(RETAINED)}
@@ -67,7 +77,7 @@ CONTRACT = Contract(
         retention.REDACTION: Kind(apply=redact, roles=frozenset({ROOT})),
         retention.RETENTION: Kind(apply=retain, roles=frozenset({ROOT})),
     },
-    keys=(REDACTED, RETAINED, NEWEST),
+    keys=(REDACTED, REPLACED, RETAINED, NEWEST),
     codes=frozenset({"redaction_index", "minimum_bad"}),
     lasting=True,
     carry=carry_nothing,  # its numbers are indexes of the epoch that they were said in

@@ -6,7 +6,7 @@ genesis's, and those that it declared.
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,31 +64,34 @@ def check(folder: Path, progress: Progress = lambda done, size: None, *, contrac
     Unavailable: state_unreadable.
     """
     found: Found | None = None
-    orders = _orders(folder)
+    orders, named = _orders(folder)
     for epoch in range(epochs.FIRST, epochs.newest(folder) + 1):
         with contextlib.closing(Store.reader(folder, epochs.file_of(epoch))) as store, _damage_named(), store.reading():
             damage = store.damage()
             if damage:
                 raise VerificationFailed("file_damaged", f"SQLite finds in {epochs.file_of(epoch)}: {damage}")
-            found = _check_epoch(store, epoch, found, contracts, progress, orders.get(epoch, {}))
+            found = _check_epoch(store, epoch, found, contracts, progress, orders.get(epoch, {}), named)
             ended = store.keeping.mark(CLOSED)
     if found is None or ended:
         raise VerificationFailed("epoch_missing", f"the log went on in {epochs.file_of(epoch + 1)}, which is not there")
     return found
 
 
-def _orders(folder: Path) -> dict[int, dict[int, Redaction]]:
-    """The redactions of each epoch's entries, in whichever epoch they were ordered; each state is checked with its own epoch."""
+def _orders(folder: Path) -> tuple[dict[int, dict[int, Redaction]], set[bytes]]:
+    """The redactions of each epoch's entries, in whichever epoch they were ordered, and the names of the snapshots in them and
+    in those that they took the place of; each state is checked with its own epoch."""
     found: dict[int, dict[int, Redaction]] = {}
+    named: set[bytes] = set()
     for said in range(epochs.FIRST, epochs.newest(folder) + 1):
         with contextlib.closing(Store.reader(folder, epochs.file_of(said))) as store, _damage_named():
-            items = store.keeping.state(retention.REDACTED)
+            items = [*store.keeping.state(retention.REDACTED), *store.keeping.state(retention.REPLACED)]
         for epoch in range(epochs.FIRST, said + 1):
             try:
                 found.setdefault(epoch, {}).update(retention.redactions(items, epoch))
+                named |= retention.named(items)
             except Malformed as error:
                 raise VerificationFailed("state_wrong", f"the state of epoch {said} cannot be read: {error}") from error
-    return found
+    return found, named
 
 
 def _check_epoch(
@@ -98,8 +101,9 @@ def _check_epoch(
     contracts: Contracts,
     progress: Progress,
     orders: Mapping[int, Redaction],
+    named: Set[bytes],
 ) -> Found:
-    found = _check_log(store, contracts, progress, orders)
+    found = _check_log(store, contracts, progress, orders, named)
     genesis = registry.genesis_of(store.state)
     first = before is None
     if genesis.epoch != epoch or (genesis.prior is None, genesis.state is None) != (first, first):
@@ -126,7 +130,9 @@ def _check_epoch(
     return found
 
 
-def _check_log(store: Store, contracts: Contracts, progress: Progress, orders: Mapping[int, Redaction]) -> Found:
+def _check_log(
+    store: Store, contracts: Contracts, progress: Progress, orders: Mapping[int, Redaction], named: Set[bytes]
+) -> Found:
     size = store.counts()["entry"]
     replay = Replay(store, contracts, _keys(store))
     tree = _Edge(store, replay.minimum, contracts)
@@ -148,7 +154,7 @@ def _check_log(store: Store, contracts: Contracts, progress: Progress, orders: M
     head = Head(size=size, root=tree.root(size), chain=replay.head.chain, at_ms=replay.head.at_ms)
     if store.head() != head or store.counts()["head"] != 1:
         raise VerificationFailed("head_wrong", "the stored head is not what the statements lead to")
-    _check_kept(store, replay, orders)
+    _check_kept(store, replay, orders, named)
     genesis = registry.genesis_of(replay.state)
     _check_note(store.note(), head, genesis.origin, registry.log_keys(replay.state))
     if store.counts()["checkpoint"] != 1:
@@ -190,7 +196,7 @@ def _keys(store: Store) -> dict[bytes, LogPublicKey]:
     return found
 
 
-def _check_kept(store: Store, replay: Replay, redactions: Mapping[int, Redaction]) -> None:
+def _check_kept(store: Store, replay: Replay, redactions: Mapping[int, Redaction], named: Set[bytes]) -> None:
     """What has gone has gone by order, and each snapshot that was gone on from is named by whoever ordered it."""
     retentions = retention.retentions(replay.state.items())
     for place in replay.redacted:
@@ -200,7 +206,7 @@ def _check_kept(store: Store, replay: Replay, redactions: Mapping[int, Redaction
             )
     if replay.minimum and replay.minimum not in retentions:
         raise VerificationFailed("minimum_wrong", "the minimum index in force is none that the log named")
-    named = {order.snapshot for order in redactions.values()} | {order.snapshot for order in retentions.values()}
+    named = named | {order.snapshot for order in retentions.values()}
     for size, name in replay.relied.items():
         if name not in named:
             raise VerificationFailed("snapshot_unnamed", f"no statement names the snapshot at {size}")

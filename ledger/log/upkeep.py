@@ -53,7 +53,8 @@ def finish(log: Log) -> int:
     """
     try:
         orders = rules.redactions(log.store.keeping.state(rules.REDACTED), log.epoch)
-        _drop_unnamed(log.store, {order.snapshot for order in orders.values()})
+        said = (*log.store.keeping.state(rules.REDACTED), *log.store.keeping.state(rules.REPLACED))
+        _drop_unnamed(log.store, rules.named(said))
         redaction.carry_out(log.store, log.contracts, log.keys, orders)
         pruning.carry_out(log.store, log.contracts, log.keys)
         return log.store.keeping.mark(MINIMUM)

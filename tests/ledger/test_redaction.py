@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.log import custody, keyring
+from ledger.log import custody, keyring, upkeep
 from ledger.log.engine import Engine
 from ledger.log.store import FILE, Head
 from protocol import merkle, receipt, retention, statement, tiles
@@ -203,6 +203,18 @@ def test_two_redactions_leave_a_ledger_that_can_be_checked_whatever_their_order(
     assert letters.check(folder).redacted == (30, 40, 45)
     with letters.checked(folder) as engine:
         engine.register(letters.letter(b"after"))
+
+
+def test_an_order_said_again_without_a_snapshot_leaves_a_ledger_that_can_be_checked(folder: Path) -> None:
+    redacted(folder)
+    for snapshot in (bytes(32), bytes([1]) * 32):
+        with letters.checked(folder) as engine:
+            engine.register(
+                upkeep.order_redaction(letters.root(folder), epoch=1, index=40, reason=REASON, snapshot=snapshot)
+            )
+    with letters.checked(folder) as engine:
+        engine.register(letters.letter(b"after"))
+    assert letters.check(folder).redacted == (40,)
 
 
 @contextlib.contextmanager
