@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sqlite3
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ledger.log import intake
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, cose, receipt, statement
-from protocol.errors import VigilError
+from protocol.errors import Malformed, VigilError
 from tests.support import ledgers
 from tests.support.serving import served
 from tests.support.web import COSE, Web, problem
@@ -485,6 +486,11 @@ def test_each_statement_of_a_batch_has_a_verdict_of_its_own(
         (cbor.encode([b"a"])[:-1], "cbor_invalid"),
         (cbor.encode([b"a"]) + b"\x00", "cbor_not_deterministic"),
         (b"\x9f\x41a\xff", "cbor_invalid"),
+        (b"\x81\x5f\x41a\xff", "cbor_invalid"),
+        (b"\x81\x58\x01a", "cbor_not_deterministic"),
+        (b"\x98\x01\x41a", "cbor_not_deterministic"),
+        (b"\x82\x41a", "cbor_invalid"),
+        (b"\x81\x5b" + b"\xff" * 8, "cbor_invalid"),
     ],
 )
 def test_a_batch_that_is_none_is_refused_as_a_whole(
@@ -494,6 +500,22 @@ def test_a_batch_that_is_none_is_refused_as_a_whole(
     assert problem(web.post("/batches", content=body, headers=CBOR)) == (400, code)
     assert counted(metrics, code) == (1 if code in contracts.CODES else None)
     assert engine.size == size
+
+
+@pytest.mark.parametrize(
+    "head", [b"\x9a\x00\x01\x86\xa0", b"\x81\x9a\x00\x01\x86\xa0", b"\x82\x41a\x9a\x00\x01\x86\xa0"]
+)
+@pytest.mark.parametrize("part", [b"\xa0", b"\x80", b"\x00"])
+def test_a_batch_of_countless_parts_costs_nothing(head: bytes, part: bytes) -> None:
+    """Anybody may send one, and the loop that reads it answers everybody."""
+    body = head + part * 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(Malformed, match="batch_shape"):
+            registration.statements_of(body)
+        assert tracemalloc.get_traced_memory()[1] < len(body) // 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_batch_has_at_most_four_mebibytes_and_one_media_type(web: Web) -> None:
