@@ -35,10 +35,10 @@ def make_folder(path: Path, files: Mapping[str, bytes]) -> None:
     Raises ConfigError: out_exists, when there is something already; Unavailable: file_unwritable.
     """
     whole = path.absolute()
-    fresh = whole.with_name(f".{whole.name}.{os.getpid()}")
     try:
         if whole.exists() and (not whole.is_dir() or any(whole.iterdir())):
             raise ConfigError("out_exists", f"{path} is there already: name a new folder or an empty one")
+        fresh = whole.with_name(f".{whole.name}.{os.getpid()}")
         whole.parent.mkdir(parents=True, exist_ok=True)
         try:
             fresh.mkdir()

@@ -201,7 +201,7 @@ def _said(found: Shown) -> str:
     if found.gone:
         return f"<div><dt>Statement</dt><dd>{escape(found.gone)}</dd></div>"
     if found.said is None:
-        return "<div><dt>Statement</dt><dd>Only members may read what it says.</dd></div>"
+        return "<div><dt>Statement</dt><dd>Not everybody may read what it says.</dd></div>"
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in found.said.items())
 
 

@@ -22,7 +22,7 @@ def test_what_is_there_already_stays(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_bytes(b"mine")
     (tmp_path / "file").write_bytes(b"mine")
-    for out in (tmp_path / "full", tmp_path / "file"):
+    for out in (tmp_path / "full", tmp_path / "file", Path("/")):
         with pytest.raises(ConfigError) as wrong:
             files.make_folder(out, {"one": b"1"})
         assert wrong.value.code == "out_exists"

@@ -169,7 +169,7 @@ class TestStatementsForMembers:
 
     def test_the_page_does_not_say_what_it_says(self, web: Web, name: str) -> None:
         text = web.get(f"/log/entries/{name}").text
-        assert "Only members may read what it says" in text
+        assert "Not everybody may read what it says" in text
         assert documents.ANCHOR not in text and "clinic" not in text and ledgers.GATEWAY.public.urn not in text
         assert "/statement" not in text
 
