@@ -1,5 +1,6 @@
 """Calling another party: signed requests over one connection, answers that are bounded, refusals by their code."""
 
+import asyncio
 import base64
 import json
 import re
@@ -15,7 +16,7 @@ from ledger.signing import Signed
 from protocol.errors import Malformed, NotFound, ProtocolError, Unavailable
 from protocol.keys import PublicKey, SigningKey
 
-TIMEOUT_S = 10.0  # for each step of an exchange
+TIMEOUT_S = 20.0  # for a whole request and its answer, however slowly the answer drips
 ANSWER_MAX = 1_048_576  # bytes of an answer; a longer one is no answer, and not read on
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 
@@ -45,12 +46,14 @@ class Peer:
         *,
         key: SigningKey,
         now_s: Callable[[], int],
+        timeout_s: float = TIMEOUT_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(
             base_url=url,
             auth=Signed(key, now_s=now_s),
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             follow_redirects=False,
             transport=transport,
             headers={"accept-encoding": "identity"},
@@ -101,12 +104,15 @@ class Peer:
         headers = {} if content_type is None else {"content-type": content_type}
         found = bytearray()
         try:
-            async with self._http.stream(method, path, content=content or None, headers=headers) as answer:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._http.stream(method, path, content=content or None, headers=headers) as answer,
+            ):
                 async for chunk in answer.aiter_raw():
                     found += chunk
                     if len(found) > ANSWER_MAX:
                         raise Malformed("peer_answer", f"an answer of more than {ANSWER_MAX} bytes")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             raise Unavailable(
                 "peer_unreachable", f"the other party cannot be reached: {type(error).__name__}"
             ) from error
@@ -123,7 +129,7 @@ class Peer:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for what is nested without end
         raise _senseless() from error
     if not isinstance(found, dict):
         raise _senseless()

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from ledger.party import api, service, store
 from ledger.party.metrics import Metrics
 from ledger.party.mount import Slice
 from ledger.party.node import Node
-from ledger.party.peer import PeerRefused
+from ledger.party.peer import Peer, PeerRefused
 from ledger.signing import Message
 from protocol import documents, statement
-from protocol.errors import NotFound, Unavailable
+from protocol.errors import Malformed, NotFound, Unavailable
 from protocol.keys import SigningKey
 from tests.support import exposition, parties
 from tests.support.parties import STRANGER, Standing
@@ -323,3 +323,33 @@ def test_storage_that_fails_is_said_and_the_party_keeps_answering(tmp_path: Path
         assert (health.status_code, health.json()) == (503, {"ok": False, "code": "store_failing"})
 
     story(told, tmp_path)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"name": 1}', b"\xff"])
+def test_an_answer_without_sense_is_an_error_that_has_a_code(body: bytes) -> None:
+    async def told() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(body)))
+        async with Peer("http://other.test", key=PEER, now_s=parties.now_s, transport=transport) as peer:
+            with pytest.raises(Malformed, match="peer_answer"):
+                await peer.about()
+
+    asyncio.run(told())
+
+
+def test_a_peer_whose_answer_drips_is_left() -> None:
+    class Dripping(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await asyncio.sleep(0.005)
+                yield b" "
+
+    async def told() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Dripping()))
+        async with Peer(
+            "http://other.test", key=PEER, now_s=parties.now_s, timeout_s=0.05, transport=transport
+        ) as peer:
+            with pytest.raises(Unavailable, match="peer_unreachable"):
+                async with asyncio.timeout(5):
+                    await peer.about()
+
+    asyncio.run(told())

@@ -12,10 +12,10 @@ import pytest
 
 from ledger.client import LedgerBusy, Registered
 from ledger.party import outbox, store
-from ledger.party.outbox import AT_ONCE, BACKOFF_MAX_S, BACKOFF_MIN_S, Outbox
+from ledger.party.outbox import AT_ONCE, BACKOFF_MAX_S, BACKOFF_MIN_S, HELD_UP_AFTER, PASSED_MAX, Outbox
 from ledger.party.store import Store
-from protocol import conflict, growth, statement
-from protocol.errors import NotFound, Unavailable, VerificationFailed, VigilError
+from protocol import conflict, growth, notes, policy, statement
+from protocol.errors import Malformed, NotFound, Unavailable, VerificationFailed, VigilError
 from protocol.keys import SigningKey
 from tests.support import paper
 from tests.support.gatehouse import until
@@ -162,6 +162,82 @@ def test_a_refusal_is_kept_with_its_code_and_holds_nothing_up(post: Post) -> Non
     assert post.states() == {"waiting": 0, "receipted": 1, "content_type_not_allowed": 1}
     assert post.store.find(first).refused == "content_type_not_allowed"
     assert post.store.find(second).state == "receipted"
+
+
+@pytest.mark.parametrize("error", [LedgerBusy("ledger_busy", "500"), Malformed("ledger_answer", "no receipt")])
+def test_a_statement_that_the_log_cannot_judge_holds_up_no_others_for_ever(post: Post, error: VigilError) -> None:
+    stuck, *rest = post.queue(*range(AT_ONCE * 2))
+    post.log.failing[stuck] = error
+
+    async def story() -> None:
+        for _ in range(HELD_UP_AFTER):
+            await post.attempt()
+        assert post.states() == {"waiting": AT_ONCE * 2, "receipted": 0}, "the order is kept while it may be the log"
+        for _ in range(3):
+            assert await post.attempt() > 0, "and what cannot be judged is asked for again"
+
+    run(story())
+    assert post.states() == {"waiting": 1, "receipted": len(rest)}
+    post.log.failing.clear()
+    run(post.drain())
+    assert post.states() == {"waiting": 0, "receipted": AT_ONCE * 2}
+
+
+def test_what_is_refused_while_an_earlier_one_is_held_up_waits_for_it(post: Post) -> None:
+    """The earlier may be what it lacks: a statement is refused for good in its turn alone."""
+    stuck, later = post.queue(1, 2)
+    post.log.failing[stuck], post.log.refusals[later] = LedgerBusy("ledger_busy", "500"), "lot_unknown"
+
+    async def story() -> None:
+        for _ in range(HELD_UP_AFTER + 3):
+            await post.attempt()
+
+    run(story())
+    assert later in post.log.sent and post.states() == {"waiting": 2, "receipted": 0}
+    post.log.failing.clear()
+    post.log.refusals.clear()
+    run(post.drain())
+    assert post.log.entries[1:] == [stuck, later]
+
+
+@pytest.mark.parametrize("away", [paper.unreachable(), LedgerBusy("ledger_busy", "503")])
+def test_a_log_that_fails_for_long_is_asked_little(post: Post, away: VigilError) -> None:
+    post.queue(*range(AT_ONCE))
+    asked = 0
+
+    async def fails(_: bytes) -> Registered:
+        nonlocal asked
+        asked += 1
+        raise away
+
+    post.log.register = fails
+
+    async def story() -> None:
+        nonlocal asked
+        for _ in range(HELD_UP_AFTER * 3):
+            asked = 0
+            await post.attempt()
+            assert asked <= 1 + PASSED_MAX
+
+    run(story())
+    assert asked == (1 + PASSED_MAX if isinstance(away, LedgerBusy) else 1)
+
+
+def test_what_an_epoch_had_that_has_ended_is_receipted_by_its_end(post: Post) -> None:
+    """The log registered, the party never heard, and the log began its next epoch, under another name and with another key."""
+    old = post.log
+    (digest,) = post.queue(1)
+    run(old.register(said(1)))
+    key = SigningKey.from_seed(bytes([8]) * 32)
+    post.log = Paper(key=key, origin="paper.example/2", ended={1: old}, epoch=2)
+    both = [(paper.ORIGIN, paper.KEY), (post.log.origin, key)]
+    lines = [notes.NoteKey(name=name, kind=notes.SIGNATURE, key=each.public).vkey() for name, each in both]
+    post.outbox._client = post.log
+    post.outbox._policy = policy.parse("".join(f"log {line}\n" for line in lines) + "quorum none\n")
+    (later,) = post.queue(2)
+    run(post.drain())
+    assert [post.store.find(each).entry_id for each in (digest, later)] == ["1.1", "2.1"]
+    assert {head.checkpoint.origin for head in post.store.heads()} == {name for name, _ in both}
 
 
 def test_a_refused_statement_that_is_queued_again_is_asked_for_again(post: Post) -> None:

@@ -21,7 +21,8 @@ def trusted(key: SigningKey = KEY, origin: str = ORIGIN) -> policy.Policy:
 class Paper:
     """What `AsyncClient` does, by a log that is right unless a test changes it. entries: begin with one of its own.
 
-    away: raised by everything; refusals: codes by digest; sent: digests in the order in which they came.
+    away: raised by everything; refusals: codes by digest; failing: raised for a statement, by digest; sent: digests in the
+    order in which they came; ended: logs of epochs that have ended, by epoch.
     """
 
     key: SigningKey = KEY
@@ -29,6 +30,9 @@ class Paper:
     entries: list[bytes] = field(default_factory=lambda: [bytes(32)])
     away: Exception | None = None
     refusals: dict[bytes, str] = field(default_factory=dict)
+    failing: dict[bytes, Exception] = field(default_factory=dict)
+    ended: "dict[int, Paper]" = field(default_factory=dict)
+    epoch: int = 1
     sent: list[bytes] = field(default_factory=list)
 
     @property
@@ -46,15 +50,20 @@ class Paper:
         self._answering()
         digest = statement.entry(raw)
         self.sent.append(digest)
+        if digest in self.failing:
+            raise self.failing[digest]
         if digest in self.refusals:
             raise LedgerRefused(self.refusals[digest], "no")
+        for old in self.ended.values():
+            if digest in old.entries:
+                return old.receipted(old.entries.index(digest))
         if digest not in self.entries:
             self.entries.append(digest)
         return self.receipted(self.entries.index(digest))
 
     def receipted(self, index: int, *, key: SigningKey | None = None, sub: str | None = None) -> Registered:
         """The receipt of an entry for the newest tree."""
-        size, name = len(self.entries), f"1.{index}"
+        size, name = len(self.entries), f"{self.epoch}.{index}"
         raw = receipt.issue(
             key or self.key,
             iss=self.origin,
@@ -65,6 +74,10 @@ class Paper:
             path=self.tree.path(index),
         )
         return Registered(entry_id=name, receipt=raw, index=index, size=size)
+
+    def of_epoch(self, epoch: int) -> "Paper":
+        """The log of an epoch that has ended."""
+        return self.ended[epoch]
 
     async def checkpoint(self) -> str:
         """The newest one."""
