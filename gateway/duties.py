@@ -35,6 +35,7 @@ PRUNE_EVERY_S = 600.0
 HOUR_MS = 3_600_000
 ERASE_GOOD_FOR_MS = 60_000  # a command that is older is made again
 LEDGER_BEHIND_MS = 600_000  # older waiting statements raise a technical alarm
+REFUSED_AGAIN_MS = 3_600_000  # what the ledger refused is sent again so often: nobody signs a refusal
 GATEWAY = "gateway"  # the "device" of alarms about the gateway itself
 FORKED, ROLLED_BACK = "ledger_forked", "ledger_rolled_back"  # alarms that stay until a person resolves them
 
@@ -51,6 +52,7 @@ class Duties:
         self._commands = 0
         self._asked_ms: dict[str, int] = {}
         self._backlog: tuple[int, int | None] = (0, None)
+        self._reopened_ms = self._begun_ms
         own = [alert for alert in gateway.ward.book.open() if alert.device == GATEWAY and alert.cleared_ms is None]
         self._trouble_ms = {alert.kind: alert.onset_ms for alert in own}  # raised before a restart: not raised again
         self._channels_failing: set[str] = set()
@@ -95,6 +97,8 @@ class Duties:
         self._lookout = Lookout(
             writer=gateway.writer, client=client, policy=policy, now_ms=self._now_ms, report=self.contradicted
         )
+        # What contradicted itself before a restart is sent nothing after it either, until it holds again what it held.
+        self._lookout.doubted = any(alert.kind in (FORKED, ROLLED_BACK) for alert in gateway.ward.book.open())
         return Submitter(
             writer=gateway.writer,
             client=client,
@@ -160,6 +164,9 @@ class Duties:
         refused = await gateway.writer.run(anchors.count_refused)
         late = self._backlog[1] is not None and now_ms - self._backlog[1] > LEDGER_BEHIND_MS
         self._technical("ledger_behind", late or refused > 0)
+        if refused and now_ms - self._reopened_ms >= REFUSED_AGAIN_MS:
+            self._reopened_ms = now_ms
+            await gateway.writer.run(anchors.reopen)
 
     def _prepared(self, now_ms: int) -> anchors.Batch:
         """In a thread, on a connection of its own."""

@@ -142,7 +142,7 @@ def registered(conn: sqlite3.Connection, placed: Placed, *, now_ms: int) -> None
 
 
 def refused(conn: sqlite3.Connection, digest: bytes, *, code: str, now_ms: int) -> None:
-    """The ledger will not take the statement; it is not sent again before the next start."""
+    """The ledger will not take the statement; it is not sent again before `reopen`."""
     conn.execute("UPDATE submission SET refused = ?, done_ms = ? WHERE digest = ?", (code, now_ms, digest))
 
 

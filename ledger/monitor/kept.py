@@ -20,7 +20,7 @@ from protocol.notes import Checkpoint
 
 FILE, EVIDENCE = "followed.json", "evidence"
 SIZE_MAX = 262_144  # bytes of the file: two notes and two edges fit; a larger one is not ours
-EVIDENCE_MAX = 64  # contradictions that are kept; the first ones stay, more of the same says nothing new
+EVIDENCE_MAX = 64  # contradictions of one kind that are kept; the first ones stay, more of the same says nothing new
 
 _FIELDS = {"v", "epoch", "proven", "proven_edge", "newest", "newest_ms", "edge"}
 
@@ -116,8 +116,9 @@ class Folder:
         path = self._path / EVIDENCE / f"{kind}-{hashlib.sha256(b''.join(said)).hexdigest()[:16]}"
         if path.is_dir():
             return path
-        if path.parent.is_dir() and len(list(path.parent.iterdir())) >= EVIDENCE_MAX:
-            raise Unavailable("evidence_full", f"{path.parent} holds {EVIDENCE_MAX} contradictions: look at them first")
+        # Of each kind by itself: old checkpoints, which anybody can show, displace no proof.
+        if len(list(path.parent.glob(f"{kind}-*"))) >= EVIDENCE_MAX:
+            raise Unavailable("evidence_full", f"{path.parent} holds {EVIDENCE_MAX} of {kind}: look at them first")
         files.make_folder(path, found)
         return path
 

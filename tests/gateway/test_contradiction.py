@@ -14,6 +14,7 @@ from gateway import duties
 from gateway.detect.finding import KINDS
 from gateway.store.writer import RECORD_FILE, Writer
 from gateway.web import page
+from ledger.client import AsyncClient
 from protocol import conflict, evidence
 from protocol.conflict import Conflict, Kind, Seen
 from protocol.errors import Unavailable
@@ -105,6 +106,18 @@ def test_it_is_one_alarm_over_restarts_and_ends_with_a_person_only(
     play(life())
     both = rows(tmp_path / RECORD_FILE, "SELECT kind, state FROM alert ORDER BY raised_ms")
     assert both == [(alarm, "resolved"), (alarm, "raised")], "what still holds is raised again"
+
+
+def test_a_log_that_contradicted_itself_is_doubted_after_a_restart_too(tmp_path: Path, clock: Clock) -> None:
+    async def life(*, doubted: bool) -> None:
+        async with open_house(tmp_path, now_ms=clock) as house, AsyncClient("http://ledger.example") as client:
+            house.gateway.duties._submitter(client, POLICY)
+            lookout = house.gateway.duties._lookout
+            assert lookout is not None and lookout.doubted is doubted
+            await told(house, FORK, "other_beginning")
+
+    play(life(doubted=False))
+    play(life(doubted=True))
 
 
 def test_the_two_alarms_stand_beside_each_other(tmp_path: Path, clock: Clock) -> None:

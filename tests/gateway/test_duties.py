@@ -10,7 +10,7 @@ import pytest
 
 from gateway import commands, duties
 from gateway.alerts import sender
-from gateway.duties import LEDGER_BEHIND_MS
+from gateway.duties import LEDGER_BEHIND_MS, REFUSED_AGAIN_MS
 from gateway.store import anchors
 from gateway.ward import Ward
 from protocol import documents, topics
@@ -90,6 +90,30 @@ def test_a_ledger_that_is_behind_is_one_alarm_over_restarts_and_over_when_it_ans
     asyncio.run(life(60_000, [("ledger_behind", "raised", False)]))
     asyncio.run(life(60_000, [("ledger_behind", "resolved", True)], answered=True))
     asyncio.run(life(LEDGER_BEHIND_MS + 1, [("ledger_behind", "resolved", True), ("ledger_behind", "raised", False)]))
+
+
+def test_what_was_refused_is_an_alarm_and_is_sent_again_later(tmp_path: Path, clock: Clock) -> None:
+    """Nobody signs a refusal: whoever made it, it is not for good."""
+
+    def refuse(conn: sqlite3.Connection) -> None:
+        for each in anchors.waiting(conn, most=100):
+            anchors.refused(conn, each.digest, code="subject_wrong", now_ms=clock())
+
+    async def life() -> None:
+        async with open_house(tmp_path, now_ms=clock) as house:
+            await house.gateway.duties._batch()
+            await house.gateway.writer.run(refuse)
+            clock.at_ms += REFUSED_AGAIN_MS - 10_000
+            await house.gateway.duties._batch()
+            await written(house)
+            assert alerts(house) == [("ledger_behind", "raised", False)]
+            assert await house.gateway.writer.run(anchors.count_refused) == 1
+            clock.at_ms += 10_000
+            await house.gateway.duties._batch()
+            assert (await house.gateway.writer.run(anchors.count_refused), len(alerts(house))) == (0, 1)
+            assert (await house.gateway.writer.run(anchors.backlog))[0] == 3
+
+    asyncio.run(life())
 
 
 def test_a_channel_that_fails_is_one_alarm_over_restarts_and_ends_when_it_works(tmp_path: Path, clock: Clock) -> None:
