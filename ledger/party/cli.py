@@ -10,16 +10,19 @@ from pathlib import Path
 import click
 
 from ledger.cli import common
-from ledger.party import settings
+from ledger.party import rotation, settings
 from ledger.party.mount import SLICES, commands
 from ledger.party.node import KEY, load_key, opened
 from ledger.party.settings import Settings
 from ledger.party.store import Store
 from protocol.answer import Answer, Host
-from protocol.errors import Unavailable
+from protocol.errors import ConfigError, Unavailable
 from protocol.evidence import Trust
+from protocol.keys import PublicKey
 
 ROLE = "party"
+DAY_MS = 86_400_000
+OVERLAP_DAYS_MAX = 365  # as the log's rules have it
 
 _STATE = click.option("--state", type=click.Path(path_type=Path), help="The party's folder.")
 
@@ -109,6 +112,7 @@ def status(host: Host, state: Path | None, conflicts: Path | None) -> Answer:
     """Say how the party's statements stand; it may be at work."""
     chosen = _chosen(host.env, {"state": state})
     public = load_key(chosen.state).public
+    declared = rotation.pending(chosen.state, public)
     with contextlib.closing(Store.reader(chosen.state)) as store:
         counts, heads, files = store.counts(), store.heads(), store.conflicts()
     if conflicts is not None:
@@ -124,6 +128,7 @@ def status(host: Host, state: Path | None, conflicts: Path | None) -> Answer:
     data: dict[str, object] = {
         "key": public.x.hex(),
         "thumbprint": public.thumbprint.hex(),
+        "next": None if declared is None else declared.document.key.hex(),
         "name": chosen.name,
         "admitted": counts.receipted > 0,
         "waiting": counts.waiting,
@@ -135,6 +140,40 @@ def status(host: Host, state: Path | None, conflicts: Path | None) -> Answer:
     return Answer(data=data, text="\n".join(_lines(data)))
 
 
+@cli.command()
+@_STATE
+@click.option(
+    "--overlap-days",
+    type=click.IntRange(1, OVERLAP_DAYS_MAX),
+    default=30,
+    help="How long the old key counts too (30): longer than the ledger may be away.",
+)
+@click.pass_obj
+def rotate(host: Host, state: Path | None, overlap_days: int) -> Answer:
+    """Give the party another key, while it is not running; the next `vigil party run` takes it up once the log has receipted it.
+
+    Those who call this party, or are called by it, write the new key into their settings beside the old one before that. Run
+    it again when the log has refused.
+    """
+    chosen = _chosen(host.env, {"state": state})
+    load_key(chosen.state)  # a party that is not there is not made
+    with opened(chosen.state) as (key, store):
+        newest = max(store.heads(), key=lambda each: each.seen.at_ms, default=None)
+        if newest is None:
+            raise ConfigError("party_not_admitted", "no log has receipted a statement of this party: run it first")
+        now_ms = common.now_ms()
+        until_ms = now_ms + overlap_days * DAY_MS
+        found = rotation.begin(chosen.state, key, store, log=newest.checkpoint.origin, until_ms=until_ms, now_ms=now_ms)
+    following = PublicKey(found.document.key)
+    data: dict[str, object] = {"key": following.x.hex(), "thumbprint": following.thumbprint.hex()}
+    data |= {"old": key.public.x.hex(), "until_ms": found.document.until_ms, "statement": found.digest.hex()}
+    lines = [
+        f"next public key {following.x.hex()}, in {chosen.state / rotation.NEXT} until it takes over: keep a copy of it too",
+        f"the declaration {found.digest.hex()} waits for {found.document.log}: run the party",
+    ]
+    return Answer(data=data, text="\n".join(lines))
+
+
 for _name, _command in commands(SLICES).items():
     cli.add_command(_command, _name)
 
@@ -142,6 +181,8 @@ for _name, _command in commands(SLICES).items():
 def _lines(data: Mapping[str, object]) -> list[str]:
     refused, head = data["refused"], data["checkpoint"]
     lines = [f"{data['name'] or 'a party without a name'}, public key {data['key']}"]
+    if data["next"]:
+        lines.append(f"next public key {data['next']}, once the ledger has receipted that")
     lines.append(
         "the ledger has receipted statements" if data["admitted"] else "no ledger has receipted a statement yet"
     )

@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from ledger import keyfile, signing
+from ledger.party import rotation
 from ledger.party.store import FILE, Row, Store
 from protocol import statement
 from protocol.errors import ConfigError, Malformed
 from protocol.keys import PublicKey, SigningKey
 
-KEY = "party.key"
+KEY = rotation.KEY
 
 
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[tuple[SigningKey, Store]]:
-    """The party's key and database while the block runs, made when they are not there, locked for one process.
+    """The party's key and database while the block runs, made when they are not there, locked for one process. A key whose
+    declaration has its receipt has taken its place.
 
-    Raises ConfigError: state_in_use, key_lost; Unavailable: state_unreadable, key_unreadable.
+    Raises ConfigError: state_in_use, key_lost; NotFound: key_missing; Unavailable: state_unreadable, key_unreadable.
     """
     with contextlib.ExitStack() as held:
         held.callback(os.close, keyfile.hold(folder, program="party"))
@@ -32,7 +34,8 @@ def opened(folder: Path) -> Iterator[tuple[SigningKey, Store]]:
         keyfile.make(folder / KEY)
         key = load_key(folder)
         # Stop here: a key without a database. The next run makes the database, and the key stays.
-        yield key, held.enter_context(contextlib.closing(Store.open(folder)))
+        store = held.enter_context(contextlib.closing(Store.open(folder)))
+        yield rotation.settle(folder, key, store), store
 
 
 def load_key(folder: Path) -> SigningKey:
@@ -59,14 +62,20 @@ class Node:
         now_ms: Callable[[], int],
         admitted: Callable[[bytes], PublicKey | None],
     ) -> None:
-        self._key, self._store, self._now_ms = key, store, now_ms
-        self._writers = {**writers, key.public.thumbprint: key.public}
-        self._callers, self._admitted = {**peers, **self._writers}, admitted
+        self._store, self._now_ms = store, now_ms
+        self._given, self._peers, self._admitted = writers, peers, admitted
+        self.take_up(key)
         self._memory = signing.Memory(started_s=now_ms() // 1000)
         self.name = name
         self.authorities: Collection[str] = ()
         self.queued: Callable[[], None] = lambda: None
         """Told when something new waits."""
+
+    def take_up(self, key: SigningKey) -> None:
+        """Sign with this key from now on. The one before may not call any more, unless the settings name it."""
+        self._key = key
+        self._writers = {**self._given, key.public.thumbprint: key.public}
+        self._callers = {**self._peers, **self._writers}
 
     @property
     def public(self) -> PublicKey:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ledger.client import AsyncClient
-from ledger.party import api, settings
+from ledger.party import api, rotation, settings
 from ledger.party.metrics import Metrics
 from ledger.party.mount import SLICES, Slice
 from ledger.party.node import Node
@@ -27,7 +27,7 @@ from ledger.party.store import Store
 from ledger.serving import serving
 from protocol import statement
 from protocol.documents import Admission
-from protocol.errors import ConfigError, Malformed, Unavailable
+from protocol.errors import ConfigError, Malformed, NotFound, Unavailable
 from protocol.evidence import Trust
 from protocol.keys import PublicKey, SigningKey
 
@@ -122,7 +122,7 @@ async def running(
     ledger_url = chosen.ledger_url if beside is None else beside.url
     believed = trust if trust is not None or beside is None else beside.trust
     if admission is not None:
-        _queue_admission(admission, key, store, now_ms=now_ms())
+        _queue_admission(admission, rotation.name_of(chosen.state, key.public), store, now_ms=now_ms())
     async with contextlib.AsyncExitStack() as held:
         world = api.app(node, metrics, slices)
         url = await held.enter_async_context(
@@ -143,6 +143,7 @@ async def running(
                 rng=random.Random(),
             )
             node.queued, outbox.failed = outbox.wake, metrics.ledger_failures.inc
+            outbox.settled = _handing_over(chosen, key, node, store)
             await held.enter_async_context(_tasks(outbox))
         yield Addresses(url=url, metrics=watched, ledger=ledger_url)
 
@@ -186,12 +187,31 @@ def _authorities(chosen: Settings, url: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _queue_admission(raw: bytes, key: SigningKey, store: Store, *, now_ms: int) -> None:
-    """Send the registry's word about this party before all else. Raises ConfigError: admission_bad; Unavailable."""
+def _handing_over(
+    chosen: Settings, key: SigningKey, node: Node, store: Store
+) -> Callable[[Collection[bytes]], Awaitable[None]]:
+    """What takes up the party's next key once its declaration is receipted."""
+    declared = rotation.pending(chosen.state, key.public)
+
+    async def settled(digests: Collection[bytes]) -> None:
+        if declared is not None and declared.digest in digests:
+            try:
+                node.take_up(await asyncio.to_thread(rotation.settle, chosen.state, key, store))
+            except NotFound as error:  # the receipt is on disk, and the next start says the same
+                raise Unavailable(error.code, error.detail) from error
+
+    return settled
+
+
+def _queue_admission(raw: bytes, name: bytes, store: Store, *, now_ms: int) -> None:
+    """Send the registry's word about this party before all else. name: the thumbprint of its first key.
+
+    Raises ConfigError: admission_bad; Unavailable.
+    """
     try:
-        admitted = Admission.decode(statement.parse(raw).payload).key
+        admitted = PublicKey(Admission.decode(statement.parse(raw).payload).key).thumbprint
     except Malformed as error:
         raise ConfigError("admission_bad", "the file of the setting admission is no admission") from error
-    if admitted != key.public.x:
+    if admitted != name:
         raise ConfigError("admission_bad", "the file of the setting admission does not admit this party's key")
     store.queue(statement.entry(raw), raw, now_ms=now_ms, first=True)
