@@ -63,6 +63,20 @@ def add_log(host: Host, state: Path | None, url: str, vkey: str) -> Answer:
     return Answer(data=data, text=f"{found.name} is {'new here' if new else 'known'}")
 
 
+@cli.command("remove-log")
+@_STATE
+@click.argument("vkey")
+@click.pass_obj
+def remove_log(host: Host, state: Path | None, vkey: str) -> Answer:
+    """Cosign nothing more for this key, whose time is over or whose epoch has ended; what was cosigned is not forgotten."""
+    found = _log_key(vkey)
+    with contextlib.closing(Store.open(_settings(host.env, {"state": state}).state)) as store, _storing():
+        gone = store.remove_log(found)
+    return Answer(
+        data={"origin": found.name, "gone": gone}, text=f"{found.name} {'is gone' if gone else 'was not here'}"
+    )
+
+
 @cli.command()
 @_STATE
 @click.pass_obj

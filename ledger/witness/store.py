@@ -123,6 +123,13 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?)", (key.name, key.vkey(), url, path))
         return there is None
 
+    def remove_log(self, key: NoteKey) -> bool:
+        """Cosign nothing more that this key alone has signed; what was cosigned stays, for when the log comes back. Whether it
+        was there. Raises sqlite3.Error."""
+        with self.writing():
+            done = self._db.execute("DELETE FROM log WHERE origin = ? AND vkey = ?", (key.name, key.vkey()))
+        return done.rowcount > 0
+
     def logs(self) -> list[Log]:
         """Every key of every log, by origin."""
         rows = self._db.execute(

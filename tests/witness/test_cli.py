@@ -81,6 +81,20 @@ def test_a_log_is_added_once_and_a_witness_is_no_log(tmp_path: Path) -> None:
         assert (result.exit_code, json.loads(result.stdout)["error"]) == (2, "vkey_bad")
 
 
+def test_a_key_that_is_retired_is_cosigned_no_more_and_nothing_is_forgotten(tmp_path: Path) -> None:
+    rig.made(tmp_path, LOG)
+    vkey = LOG.vkey.vkey()
+    with rig.opened(tmp_path) as witness:
+        assert witness.add(LOG.request(0, 7).body()).code == "cosigned"
+        assert [told(tmp_path, "remove-log", vkey)["gone"] for _ in range(2)] == [True, False]
+        assert witness.add(LOG.request(7, 9).body()).code == "log_unknown"
+        assert told(tmp_path, "add-log", vkey)["new"] is True
+        assert witness.add(FORK.request(0, 9).body()).code == "old_differs"
+        assert witness.add(FORK.request(7, 7).body()).code == "root_differs"
+        assert witness.add(LOG.request(7, 9).body()).code == "cosigned"
+    assert ran(tmp_path, "remove-log", "nonsense").exit_code == 2
+
+
 @pytest.mark.parametrize("command", ["key", "logs", "evidence", "run"])
 def test_without_a_witness_there_is_nothing_to_show(tmp_path: Path, command: str) -> None:
     result = ran(tmp_path / "none", command)
