@@ -136,14 +136,17 @@ def encode_text(value: object) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> object:
-    """The value of `data`, at most `size_max` bytes of deterministic CBOR, nested at most `depth_max` deep.
+def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX, parts_max: int | None = None) -> object:
+    """The value of `data`, at most `size_max` bytes of deterministic CBOR, nested at most `depth_max` deep, with at most
+    `parts_max` keys and items in it: encoding it again, to see that it is the one encoding, takes longest by far.
 
     Raises Malformed: cbor_size, cbor_invalid, cbor_not_deterministic.
     """
     if len(data) > size_max:
         raise Malformed("cbor_size", f"{len(data)} bytes, at most {size_max}")
     value = decode_loosely(data, depth_max=depth_max)
+    if parts_max is not None and len(data) > parts_max:  # a shorter one cannot have so many
+        _check_parts(value, parts_max)
     try:
         again = encode(value)
     except NotEncodable as error:
@@ -165,6 +168,19 @@ def decode_loosely(data: bytes, *, depth_max: int = DEPTH_MAX) -> object:
         )
     except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Malformed("cbor_invalid", "not well-formed CBOR") from error
+
+
+def _check_parts(value: object, parts_max: int) -> None:
+    """Raises Malformed: cbor_size."""
+    waiting, count = [value], 0
+    while waiting:
+        part = waiting.pop()
+        if not isinstance(part, dict | list):
+            continue
+        count += 2 * len(part) if isinstance(part, dict) else len(part)
+        if count > parts_max:
+            raise Malformed("cbor_size", f"more than {parts_max} parts")
+        waiting += part.values() if isinstance(part, dict) else part
 
 
 def _head(major: int, count: int) -> bytes:

@@ -19,6 +19,9 @@ TAG_ENCRYPT0, TAG_SIGN1 = 16, 18
 IV_SIZE = 12
 TAG_SIZE = 16
 HEADERS_DEPTH_MAX = 8  # nesting inside one COSE object, proofs in headers included; deeper is malformed
+HEADERS_PARTS_MAX = (
+    1024  # keys and items in one COSE object or header; more are malformed, before they cost anybody time
+)
 
 _SIGN1_HEAD = b"\xd2\x84"
 _BSTR_HEADS = {0x58: (1, 24), 0x59: (2, 0x100), 0x5A: (4, 0x10000)}  # bytes of the length, least length that needs them
@@ -235,7 +238,7 @@ def known_header(head: bytes) -> Headers:
 def _tagged(data: bytes, tag: int, count: int, size_max: int) -> list[object]:
     if data[:1] != bytes((0xC0 | tag,)):
         raise Malformed("cose_tag", f"not under CBOR tag {tag}")
-    value = cbor.decode(data[1:], size_max=size_max - 1, depth_max=HEADERS_DEPTH_MAX)
+    value = cbor.decode(data[1:], size_max=size_max - 1, depth_max=HEADERS_DEPTH_MAX, parts_max=HEADERS_PARTS_MAX)
     if not isinstance(value, list) or len(value) != count:
         raise Malformed("cose_shape", f"not an array of {count}")
     return value
@@ -246,7 +249,7 @@ def _header(head: object) -> tuple[bytes, dict[object, object]]:
         raise Malformed("cose_shape", "the protected header is a byte string")
     if head == b"":
         return head, {}
-    found = cbor.decode(head, size_max=len(head), depth_max=HEADERS_DEPTH_MAX)
+    found = cbor.decode(head, size_max=len(head), depth_max=HEADERS_DEPTH_MAX, parts_max=HEADERS_PARTS_MAX)
     if not isinstance(found, dict) or not found:
         raise Malformed("cose_shape", "the protected header holds a map, or nothing")
     return head, found

@@ -175,6 +175,15 @@ def test_size_and_depth_are_bounded() -> None:
     assert code(b"\x81\x81\x01", depth_max=1) == "cbor_invalid"
 
 
+@pytest.mark.parametrize(
+    ("value", "parts"), [([1, [2, {3: 4}]], 6), ({1: [2, 3]}, 4), ([[], [], {}], 3), ([b"a text of many bytes"], 1)]
+)
+def test_keys_and_items_are_bounded_where_that_is_asked_for(value: object, parts: int) -> None:
+    data = cbor.encode(value)
+    assert cbor.decode(data, size_max=SIZE, parts_max=parts) == value
+    assert len(data) <= parts or code(data, parts_max=parts - 1) == "cbor_size"
+
+
 @pytest.mark.parametrize("text", ["a1f401", "a1f501", "a1f601", "a1f93c0001", "a1810101", "a1a001"])
 def test_a_map_key_is_a_number_a_text_or_bytes(text: str) -> None:
     """Python would take true and 1.0 for the key 1."""

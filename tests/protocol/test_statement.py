@@ -211,3 +211,23 @@ def test_published_statements_hold_and_are_entered_under_our_hash(vectors_dir: P
     except VigilError:
         holds = False
     assert holds == expected["statement_signature_valid"]
+
+
+@pytest.mark.parametrize("part", [b"\xa0", b"\x80", b"\x00"])
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_header_of_countless_parts_is_refused_before_it_is_encoded_again(
+    monkeypatch: pytest.MonkeyPatch, protected: bool, part: bytes
+) -> None:
+    """That takes a hundred times as long as a signature, and anybody may send one to a log."""
+    many = cbor.map_head(1) + b"\x01" + cbor.array_head(60_000) + part * 60_000
+    parts = (cose.bstr(many), b"\xa0") if protected else (cose.bstr(b""), many)
+    raw = b"".join((b"\xd2\x84", *parts, cose.bstr(b"said"), cose.bstr(bytes(64))))
+    encode = cbor.encode
+
+    def counted(value: object) -> bytes:
+        assert not isinstance(value, list | dict) or len(value) <= cose.HEADERS_PARTS_MAX
+        return encode(value)
+
+    monkeypatch.setattr(cbor, "encode", counted)
+    with pytest.raises(Malformed, match="cbor_size"):
+        statement.parse(raw)
