@@ -21,6 +21,7 @@ FILE = "ledger.db"
 APPLICATION_ID = 0x5647_4C02  # "VGL" and 2: the file is a ledger of this layout, whose second entry is its policy
 BUSY_MS = 5000  # how long a reader waits for a writer of another process
 KNOWN_MAX = 65_536  # values of the state that are remembered; beyond it all are forgotten, and read again
+WAL_PAGES = 8000  # of new pages beside the file, 32 MB, before they are moved into it: pages of the index come again in them
 CACHE_KIB = 65_536  # of the database that the writer keeps in memory: the index over entries is written all over
 TABLES = ("entry", "node", "state", "head", "checkpoint")
 
@@ -136,6 +137,7 @@ class Store:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             db.execute("BEGIN IMMEDIATE")
             made = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if not made:
