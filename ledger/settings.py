@@ -11,7 +11,7 @@ from protocol.errors import ConfigError
 TABLE = "ledger"
 PORT_MAX = 65_535
 ADDRESS = re.compile(r"(?:\[[0-9a-f:]+\]|[0-9a-z.-]{1,253})(?::[1-9][0-9]{0,4})?")  # the port of https is left out
-ANSWER_WITHIN_MAX_S = 30  # clients and proxies give up about then; a longer wait is no setting
+ANSWER_WITHIN_MAX_S = 8.0  # our own client gives up after ten seconds, and would never be told to ask later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
