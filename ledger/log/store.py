@@ -21,7 +21,9 @@ FILE = "ledger.db"
 APPLICATION_ID = 0x5647_4C02  # "VGL" and 2: the file is a ledger of this layout, whose second entry is its policy
 BUSY_MS = 5000  # how long a reader waits for a writer of another process
 KNOWN_MAX = 65_536  # values of the state that are remembered; beyond it all are forgotten, and read again
-WAL_PAGES = 8000  # of new pages beside the file, 32 MB, before they are moved into it: pages of the index come again in them
+WAL_PAGES = (
+    8000  # of new pages beside the file, 32 MB, before they are moved into it: pages of the index come again in them
+)
 CACHE_KIB = 65_536  # of the database that the writer keeps in memory: the index over entries is written all over
 TABLES = ("entry", "node", "state", "head", "checkpoint")
 
