@@ -63,8 +63,8 @@ class _Found:
 def pack(folder: Path, entry_id: str, *, alg: int | None = None) -> Pack:
     """The pack of an entry. folder: the ledger's, or a kept demo's; alg: of the receipt, where the log has a key for another.
 
-    Raises NotFound: state_missing, entry_unknown, entry_pruned, key_missing, alg_not_offered; Unavailable: receipt_too_early,
-    state_damaged, state_unreadable, key_missing, key_unreadable.
+    Raises NotFound: state_missing, entry_unknown, entry_pruned, key_missing, alg_not_offered; Unavailable: state_damaged,
+    state_unreadable, key_missing, key_unreadable.
     """
     place, match = ledger_in(folder), _ENTRY_ID.fullmatch(entry_id)
     if match is None:
@@ -91,16 +91,14 @@ def ledger_in(folder: Path) -> Path:
 
 
 def _read(store: Store, index: int) -> _Found:
-    """Raises NotFound: entry_unknown, entry_pruned; Unavailable: state_damaged, receipt_too_early."""
+    """Raises NotFound: entry_unknown, entry_pruned; Unavailable: state_damaged."""
     head = store.head()
     if index >= head.size:
         raise NotFound("entry_unknown", "this log has no such entry")
-    if head.size < 2:
-        raise Unavailable("receipt_too_early", "a tree of one entry proves nothing: ask again after the next one")
     try:
         genesis, entry = registry.genesis_of(store.state), store.entry(index)
         cosigned = store.keeping.cosigned()
-        note = cosigned if cosigned and index < _head(cosigned).size >= 2 else store.note()
+        note = cosigned if cosigned and index < _head(cosigned).size else store.note()
         size = _head(note).size
         path = merkle.inclusion_path(store.node, index, size)
         if entry is None:

@@ -1,10 +1,8 @@
 """The running ledger: one engine behind two HTTP servers, the world's and the operator's, until a signal ends it."""
 
-import asyncio
 import contextlib
 import os
 import random
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -12,11 +10,9 @@ from dataclasses import dataclass
 from ledger.http import app as http
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
-from ledger.serving import serving
+from ledger.serving import serving, told_to_end
 from ledger.settings import Settings
 from ledger.witness import asking
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +28,7 @@ async def serve(engine: Engine, settings: Settings, *, ready: Callable[[Addresse
 
     Raises Unavailable: address_in_use.
     """
-    ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    with contextlib.ExitStack() as held:
-        for number in SIGNALS:
-            loop.add_signal_handler(number, ending.set)
-            held.callback(loop.remove_signal_handler, number)
+    with told_to_end() as ending:
         async with running(engine, settings) as found:
             ready(found)
             await ending.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp
 
 from protocol.errors import Unavailable
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRACE_S = 10  # how long requests under way may take once the server is told to end
 STARTED_EVERY_S = 0.01  # between two looks at whether the server accepts
 BACKLOG = 512  # connections that wait to be accepted; the kernel turns away who comes beyond
@@ -22,6 +24,19 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Nothing is captured."""
         yield
+
+
+@contextlib.contextmanager
+def told_to_end() -> Iterator[asyncio.Event]:
+    """The event that SIGTERM and SIGINT set while the block runs, on the running loop."""
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, ending.set)
+    try:
+        yield ending
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 @contextlib.asynccontextmanager

@@ -10,14 +10,13 @@ What each kind shows, to whoever trusts nothing but the log's public key:
   statement of this kind, a smaller tree that is seen later shows nothing: anybody can show an old checkpoint.
 """
 
-import base64
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from protocol import growth, merkle, statement
+from protocol import base64text, growth, merkle, statement
 from protocol.errors import BadSignature, Malformed, ProtocolError, VerificationFailed
 from protocol.notes import NOTE_SIZE_MAX, Checkpoint
 from protocol.policy import Policy
@@ -72,7 +71,11 @@ class Conflict:
             "earlier": {"note": self.earlier.note, "at_ms": self.earlier.at_ms},
             "later": {"note": self.later.note, "at_ms": self.later.at_ms},
             "path": [item.hex() for item in self.path],
-            "taken": self.taken and {"statement": _b64(self.taken.statement), "receipt": _b64(self.taken.receipt)},
+            "taken": self.taken
+            and {
+                "statement": base64text.encode(self.taken.statement),
+                "receipt": base64text.encode(self.taken.receipt),
+            },
         }
         return json.dumps(value, indent=2, sort_keys=True).encode() + b"\n"
 
@@ -224,12 +227,7 @@ def _taken(value: object) -> Taken:
     return raw
 
 
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def _unb64(value: object) -> bytes:
-    try:
-        return base64.b64decode(value.encode() if isinstance(value, str) else b"!", validate=True)
-    except ValueError as error:
-        raise Malformed("conflict_shape", "bytes are in base64") from error
+    if not isinstance(value, str):
+        raise Malformed("conflict_shape", "bytes are in base64")
+    return base64text.decode(value, code="conflict_shape")

@@ -3,13 +3,13 @@
 Sources: C2SP signed-note, tlog-checkpoint and tlog-cosignature.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from protocol import base64text
 from protocol.errors import BadSignature, Malformed
 from protocol.keys import PublicKey, SigningKey
 
@@ -43,7 +43,7 @@ class NoteKey:
 
     def vkey(self) -> str:
         """The key as text: name+id+base64."""
-        return f"{self.name}+{self.key_id.hex()}+{_b64(bytes((self.kind,)) + self.key.x)}"
+        return f"{self.name}+{self.key_id.hex()}+{base64text.encode(bytes((self.kind,)) + self.key.x)}"
 
     @classmethod
     def from_vkey(cls, text: str) -> Self:
@@ -51,7 +51,7 @@ class NoteKey:
         parts = text.split("+", 2)
         if len(parts) != 3 or not _NAME.fullmatch(parts[0]):
             raise Malformed("vkey_bad", "a verifier key is name+id+base64")
-        material = _unb64(parts[2])
+        material = base64text.decode(parts[2], code="note_bad")
         if len(material) != 33 or material[0] not in (SIGNATURE, COSIGNATURE):
             raise Malformed("vkey_bad", "not an Ed25519 key for signatures or cosignatures")
         found = cls(name=parts[0], kind=material[0], key=PublicKey(material[1:]))
@@ -70,7 +70,7 @@ class Line:
 
     def text(self) -> str:
         """The line, with its newline."""
-        return f"{_DASH}{self.name} {_b64(self.key_id + self.blob)}\n"
+        return f"{_DASH}{self.name} {base64text.encode(self.key_id + self.blob)}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Checkpoint:
 
     def text(self) -> str:
         """The note text. Source: tlog-checkpoint."""
-        return f"{self.origin}\n{self.size}\n{_b64(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{base64text.encode(self.root)}\n"
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -103,7 +103,7 @@ class Checkpoint:
         lines = text.split("\n")
         if len(lines) != 4 or lines[3] or not _NAME.fullmatch(lines[0]) or not _SIZE.fullmatch(lines[1]):
             raise Malformed("checkpoint_bad", "a checkpoint is origin, size and root, a line each")
-        root, size = _unb64(lines[2]), int(lines[1])
+        root, size = base64text.decode(lines[2], code="note_bad"), int(lines[1])
         if len(root) != 32 or size > SIZE_MAX:
             raise Malformed("checkpoint_bad", "the root has 32 bytes, and the size fits 63 bits")
         return cls(origin=lines[0], size=size, root=root)
@@ -175,21 +175,7 @@ def _line(line: str) -> Line:
     name, space, blob = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not space or not _NAME.fullmatch(name) or len(name.encode()) > NAME_MAX:
         raise Malformed("note_bad", "a signature line is a dash, a name and base64")
-    data = _unb64(blob)
+    data = base64text.decode(blob, code="note_bad")
     if len(data) < 5:
         raise Malformed("note_bad", "a signature has a key id and something after it")
     return Line(name=name, key_id=data[:4], blob=data[4:])
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _unb64(text: str) -> bytes:
-    try:
-        data = base64.b64decode(text.encode(), validate=True)
-    except ValueError as error:
-        raise Malformed("note_bad", "not base64") from error
-    if _b64(data) != text:
-        raise Malformed("note_bad", "not the one base64 of its bytes")
-    return data

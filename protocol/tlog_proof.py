@@ -3,12 +3,11 @@
 Such a file ends in `.tlog-proof`. It supplies no trust: whoever checks it brings a policy of logs and witnesses.
 """
 
-import base64
 import re
 from dataclasses import dataclass
 from typing import Self
 
-from protocol import merkle, notes
+from protocol import base64text, merkle, notes
 from protocol.errors import Malformed
 from protocol.notes import Checkpoint
 from protocol.policy import Policy
@@ -37,8 +36,8 @@ class Proof:
         """The file."""
         lines = [MAGIC]
         if self.extra is not None:
-            lines.append(_EXTRA + _b64(self.extra))
-        lines += [f"{_INDEX}{self.index}", *map(_b64, self.path), "", self.checkpoint]
+            lines.append(_EXTRA + base64text.encode(self.extra))
+        lines += [f"{_INDEX}{self.index}", *map(base64text.encode, self.path), "", self.checkpoint]
         return "\n".join(lines).encode()
 
     @classmethod
@@ -53,13 +52,15 @@ class Proof:
         magic, *lines = head.split("\n")
         if not found or magic != MAGIC:
             raise Malformed("proof_bad", f"a proof begins with the line {MAGIC} and ends with a checkpoint")
-        extra = _unb64(lines.pop(0).removeprefix(_EXTRA)) if lines and lines[0].startswith(_EXTRA) else None
+        extra = None
+        if lines and lines[0].startswith(_EXTRA):
+            extra = base64text.decode(lines.pop(0).removeprefix(_EXTRA), code="proof_bad")
         if extra is not None and len(extra) > EXTRA_MAX:
             raise Malformed("proof_size", f"at most {EXTRA_MAX} bytes of extra data")
         number = lines.pop(0).removeprefix(_INDEX) if lines and lines[0].startswith(_INDEX) else ""
         if not _DECIMAL.fullmatch(number) or len(lines) > merkle.PATH_MAX:
             raise Malformed("proof_bad", f"a proof has an index and at most {merkle.PATH_MAX} hashes")
-        path = tuple(map(_unb64, lines))
+        path = tuple(base64text.decode(line, code="proof_bad") for line in lines)
         if any(len(item) != merkle.HASH_SIZE for item in path):
             raise Malformed("proof_bad", "a hash has 32 bytes")
         Checkpoint.from_text(notes.parse(checkpoint).text)
@@ -75,17 +76,3 @@ def verify(proof: Proof, *, entry: bytes, policy: Policy) -> Checkpoint:
     leaf = merkle.leaf_hash(entry)
     merkle.verify_inclusion(leaf=leaf, index=proof.index, size=checkpoint.size, path=proof.path, root=checkpoint.root)
     return checkpoint
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _unb64(text: str) -> bytes:
-    try:
-        data = base64.b64decode(text.encode(), validate=True)
-    except ValueError as error:
-        raise Malformed("proof_bad", "not base64") from error
-    if _b64(data) != text:
-        raise Malformed("proof_bad", "not the one base64 of its bytes")
-    return data

@@ -3,13 +3,12 @@
 Source: C2SP tlog-witness, `add-checkpoint`.
 """
 
-import base64
 import hashlib
 import re
 from dataclasses import dataclass
 from typing import Self
 
-from protocol import merkle, notes
+from protocol import base64text, merkle, notes
 from protocol.errors import Malformed
 from protocol.notes import Checkpoint, Line
 
@@ -41,7 +40,7 @@ class Request:
 
     def body(self) -> bytes:
         """The request as it travels."""
-        lines = [f"old {self.old}", *(base64.b64encode(item).decode() for item in self.proof), ""]
+        lines = [f"old {self.old}", *(base64text.encode(item) for item in self.proof), ""]
         return ("\n".join(lines) + "\n" + self.note).encode()
 
     @classmethod
@@ -107,10 +106,7 @@ def parse_cosignatures(body: bytes) -> tuple[Line, ...]:
 
 
 def _hash(text: str) -> bytes:
-    try:
-        found = base64.b64decode(text.encode("ascii"), validate=True)
-    except ValueError as error:  # also text beyond ASCII
-        raise Malformed("request_bad", "a hash is in base64") from error
-    if len(found) != merkle.HASH_SIZE or base64.b64encode(found).decode() != text:
-        raise Malformed("request_bad", "a hash has 32 bytes, in the one base64 of them")
+    found = base64text.decode(text, code="request_bad")
+    if len(found) != merkle.HASH_SIZE:
+        raise Malformed("request_bad", "a hash has 32 bytes")
     return found

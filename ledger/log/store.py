@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ledger import contracts
+from ledger import contracts, database
 from ledger.log import keeping
 from ledger.log.keeping import Keeping
 from protocol import merkle
@@ -136,16 +136,11 @@ class Store:
         """The database in `folder`, made when it is not there. Raises Unavailable: state_unreadable."""
         db = _connected(folder / name)
         with _refusing(db):
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
+            database.make_durable(db)
             db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             db.execute("BEGIN IMMEDIATE")
-            made = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if not made:
-                for one in _SCHEMA.split(";\n"):
-                    db.execute(one)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.lay_out(db, _SCHEMA, application_id=APPLICATION_ID)
             for one in keeping.SCHEMA.split(";\n"):
                 db.execute(one)  # a ledger of an earlier release has none of these yet
             db.execute("COMMIT")

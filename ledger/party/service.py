@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from ledger.party.node import Node
 from ledger.party.outbox import Outbox
 from ledger.party.settings import Settings
 from ledger.party.store import Store
-from ledger.serving import serving
+from ledger.serving import serving, told_to_end
 from protocol import statement
 from protocol.documents import Admission
 from protocol.errors import ConfigError, Malformed, NotFound, Unavailable
@@ -32,7 +31,6 @@ from protocol.evidence import Trust
 from protocol.keys import PublicKey, SigningKey
 
 REQUESTS_MAX = 64  # connections and requests at once; beyond it the answer is 503, and the caller comes back
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +71,8 @@ async def run(
     ledger: runs a log in this process while its block does.
     Raises ConfigError: admission_bad, ledger_url; Unavailable: address_in_use, store_failing.
     """
-    ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as held:
-        for number in SIGNALS:
-            loop.add_signal_handler(number, ending.set)
-            held.callback(loop.remove_signal_handler, number)
+        ending = held.enter_context(told_to_end())
         beside = None if ledger is None else await held.enter_async_context(ledger())
         found = await held.enter_async_context(
             running(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from ledger import database
 from protocol.conflict import Conflict, Seen
 from protocol.errors import NotFound, Unavailable
 from protocol.growth import Placed
@@ -103,13 +104,9 @@ class Store:
             raise Unavailable("state_unreadable", f"cannot use {FILE}: {error.strerror}") from error
         with _refusing("state_unreadable"):
             db = _connected(folder / FILE, mode="rw")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
+            database.make_durable(db)
             db.execute("BEGIN IMMEDIATE")
-            if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for one in _SCHEMA.split(";\n"):
-                    db.execute(one)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.lay_out(db, _SCHEMA, application_id=APPLICATION_ID)
             db.execute("COMMIT")
         return cls(_ours(db))
 

@@ -1,19 +1,16 @@
 """The running witness: behind two HTTP servers, the logs' and the operator's, until a signal ends it."""
 
-import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from ledger.serving import serving
+from ledger.serving import serving, told_to_end
 from ledger.witness import app as http
 from ledger.witness.metrics import Metrics
 from ledger.witness.settings import Settings
 from ledger.witness.witness import Witness
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CONNECTIONS_MAX = 512  # and requests at once; who comes beyond gets 503
 
 
@@ -27,12 +24,7 @@ class Addresses:
 
 async def serve(witness: Witness, settings: Settings, *, ready: Callable[[Addresses], None]) -> None:
     """Serve until SIGTERM or SIGINT. ready: called once, when both servers accept. Raises Unavailable: address_in_use."""
-    ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    with contextlib.ExitStack() as held:
-        for number in SIGNALS:
-            loop.add_signal_handler(number, ending.set)
-            held.callback(loop.remove_signal_handler, number)
+    with told_to_end() as ending:
         async with running(witness, settings) as found:
             ready(found)
             await ending.wait()

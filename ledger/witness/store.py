@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from ledger import database
 from ledger.witness.judging import KINDS, Cosigned
 from protocol.errors import ConfigError, NotFound, Unavailable
 from protocol.notes import Checkpoint, NoteKey
@@ -69,13 +70,9 @@ class Store:
         """The database of a new witness. Stop within: none, or all of it. Raises Unavailable: state_unreadable."""
         db = _connected(folder, "rwc")
         with _refusing(db):
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
+            database.make_durable(db)
             db.execute("BEGIN IMMEDIATE")
-            if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for one in _SCHEMA.split(";\n"):
-                    db.execute(one)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            if database.lay_out(db, _SCHEMA, application_id=APPLICATION_ID):
                 db.execute("INSERT INTO witness VALUES (1, ?)", (name,))
             db.execute("COMMIT")
             _check(db)

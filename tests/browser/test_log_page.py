@@ -17,7 +17,7 @@ from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import statement
 from tests.support import ledgers
-from tests.support.browsing import FAINT, opened, requested
+from tests.support.browsing import FAINT, requested
 from tests.support.serving import served
 
 pytestmark = pytest.mark.browser
@@ -38,15 +38,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def url(engine: Engine) -> Iterator[str]:
     with served(http.app(engine, Metrics(contracts.CODES))) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[webdriver.Chrome]:
-    driver = opened()
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture

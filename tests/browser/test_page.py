@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.support.browsing import FAINT, opened, requested
+from tests.support.browsing import FAINT, requested
 from tests.support.pages import DEVICE, OTHER, Running, alert, running, wall_ms
 
 pytestmark = pytest.mark.browser
@@ -35,15 +35,6 @@ return [painted, sum, canvas.width];
 def page() -> Iterator[Running]:
     with running() as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[webdriver.Chrome]:
-    driver = opened()
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture
