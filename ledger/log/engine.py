@@ -64,7 +64,7 @@ class Engine:
         contracts: Contracts = STANDARD,
         verify_process: bool = False,
     ) -> Self:
-        """The log in the folder `state`; the first run makes its keys and genesis (entry 0).
+        """The log in the folder `state`; the first run makes its keys and first entries (`ledger.founding`).
 
         origin: the log's name, for the first run; later it has to be the same or None. contracts: what it registers;
         verify_process: whether another process helps to verify signatures.
