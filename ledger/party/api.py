@@ -19,7 +19,6 @@ from starlette.routing import BaseRoute, Route
 
 from ledger import signing
 from ledger.party.metrics import Metrics
-from ledger.party.mount import Slice, mounted
 from ledger.party.node import Node
 from ledger.party.store import Row
 from protocol.errors import Malformed, NotFound, ProtocolError, Unavailable, VigilError
@@ -82,8 +81,8 @@ def refusal(error: VigilError) -> Response:
     return problem(_status(error), error.code, error.detail)
 
 
-def app(node: Node, metrics: Metrics, slices: Sequence[Slice]) -> Starlette:
-    """The party's interface, with those of its use cases."""
+def app(node: Node, metrics: Metrics, others: Sequence[BaseRoute]) -> Starlette:
+    """The party's interface. others: the routes of its use cases, mounted."""
     face = Face(node)
     own = [
         ("/.well-known/vigil-party", face.about, ["GET"]),
@@ -94,7 +93,7 @@ def app(node: Node, metrics: Metrics, slices: Sequence[Slice]) -> Starlette:
     ]
     routes: list[BaseRoute] = [Route(path, handler, methods=methods) for path, handler, methods in own]
     found = Starlette(
-        routes=[*routes, *mounted(slices, node)],
+        routes=[*routes, *others],
         exception_handlers={
             HTTPException: _http_problem,
             VigilError: _refused(metrics),

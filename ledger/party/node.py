@@ -6,18 +6,43 @@ The key is in the party's own folder. Nothing else holds it; the log gets statem
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import httpx
 
 from ledger import keyfile, signing
+from ledger.client import AsyncClient
 from ledger.party import rotation
+from ledger.party.settings import Settings
 from ledger.party.store import FILE, Row, Store
+from ledger.questions import Question
 from protocol import statement
 from protocol.errors import ConfigError, Malformed
+from protocol.evidence import Trust
 from protocol.keys import PublicKey, SigningKey
 
 KEY = rotation.KEY
+
+_A = TypeVar("_A")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The log that a party sends to. client: whose requests the party signs; trust: what is believed of it."""
+
+    client: AsyncClient
+    trust: Trust
+
+    @property
+    def origin(self) -> str:
+        """Its name. Raises ConfigError: trust_logs, when the trust file does not name one log."""
+        if len(self.trust.policy.logs) != 1:
+            raise ConfigError("trust_logs", "a party sends to one log: name it alone in the trust file")
+        (found,) = self.trust.policy.logs
+        return found
 
 
 @contextlib.contextmanager
@@ -46,6 +71,7 @@ def load_key(folder: Path) -> SigningKey:
 class Node:
     """What a use case may do with its party.
 
+    chosen: the party's settings; its folder, where use cases keep what is theirs, is `folder`.
     writers, peers: keys by thumbprint that may queue statements here, and that may call. admitted: the key with a thumbprint
     when the log in this process lets it act now, which then may call too; it blocks. authorities: host:port, in lower
     case, under which we are called; may be set later, when the port is known.
@@ -55,7 +81,7 @@ class Node:
         self,
         *,
         key: SigningKey,
-        name: str,
+        chosen: Settings,
         store: Store,
         writers: Mapping[bytes, PublicKey],
         peers: Mapping[bytes, PublicKey],
@@ -66,10 +92,15 @@ class Node:
         self._given, self._peers, self._admitted = writers, peers, admitted
         self.take_up(key)
         self._memory = signing.Memory(started_s=now_ms() // 1000)
-        self.name = name
+        self.chosen, self.name, self.folder = chosen, chosen.name, chosen.state
+        self.log: Log | None = None
+        """None: the party is alone, and what it says waits."""
+        self._answers: dict[type[Question[Any]], Callable[[Any], object]] = {}
         self.authorities: Collection[str] = ()
         self.queued: Callable[[], None] = lambda: None
-        """Told when something new waits."""
+        """Told in the event loop when something new waits."""
+        self.queued_elsewhere: Callable[[], None] = lambda: None
+        """Told in another thread."""
 
     def take_up(self, key: SigningKey) -> None:
         """Sign with this key from now on. The one before may not call any more, unless the settings name it."""
@@ -88,10 +119,14 @@ class Node:
         hashed: the log gets the SHA-256 of the document alone, which the caller keeps. The same again is the same statement.
         Raises Malformed: document_empty, statement_*; Unavailable: outbox_full, store_failing.
         """
-        raw = self._signed(document, content_type=content_type, sub=sub, hashed=hashed)
-        digest = statement.entry(raw)
-        await asyncio.to_thread(self._store.queue, digest, raw, now_ms=self._now_ms())
+        digest = await asyncio.to_thread(self._kept, document, content_type=content_type, sub=sub, hashed=hashed)
         self.queued()
+        return digest
+
+    def say(self, document: bytes, *, content_type: str, sub: str) -> bytes:
+        """What `queue` does with a document in full, for a thread that may block: never the event loop's."""
+        digest = self._kept(document, content_type=content_type, sub=sub, hashed=False)
+        self.queued_elsewhere()
         return digest
 
     async def find(self, digest: bytes) -> Row:
@@ -112,9 +147,34 @@ class Node:
             now_s=self._now_ms() // 1000,
         )
 
+    def auth(self) -> httpx.Auth:
+        """What signs requests with the party's key, whichever that is then."""
+        return _Signed(self)
+
+    def ask(self, question: Question[_A]) -> _A:
+        """What the use case of this party that knows it answers; it may block."""
+        answer: Any = self._answers[type(question)](question)
+        found: _A = answer
+        return found
+
+    def answered_by(self, answers: Mapping[type[Question[Any]], Callable[[Any], object]]) -> None:
+        """Ask these from now on. Raises AssertionError when two use cases answer one question."""
+        if self._answers.keys() & answers.keys():
+            raise AssertionError("two use cases answer one question")
+        self._answers.update(answers)
+
     def may_write(self, thumbprint: bytes) -> bool:
         """Whether this key may have statements signed here."""
         return thumbprint in self._writers
+
+    def _kept(self, document: bytes, *, content_type: str, sub: str, hashed: bool) -> bytes:
+        raw = self._signed(document, content_type=content_type, sub=sub, hashed=hashed)
+        digest = statement.entry(raw)
+        self._store.queue(digest, raw, now_ms=self._now_ms())
+        return digest
+
+    def _sign_request(self) -> signing.Signed:
+        return signing.Signed(self._key, now_s=lambda: self._now_ms() // 1000)
 
     def _signed(self, document: bytes, *, content_type: str, sub: str, hashed: bool) -> bytes:
         if not document:
@@ -130,3 +190,13 @@ class Node:
             raise Malformed("statement_size", f"a statement has at most {statement.SIZE_MAX} bytes: register its hash")
         statement.parse(raw)  # what the log would not read, it is not sent
         return raw
+
+
+class _Signed(httpx.Auth):
+    requires_request_body = True
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        yield from self._node._sign_request().auth_flow(request)

@@ -18,8 +18,8 @@ from starlette.routing import Route
 from ledger.client import AsyncClient
 from ledger.party import api, rotation, settings
 from ledger.party.metrics import Metrics
-from ledger.party.mount import SLICES, Slice
-from ledger.party.node import Node
+from ledger.party.mount import SLICES, Slice, mounted
+from ledger.party.node import Log, Node
 from ledger.party.outbox import Outbox
 from ledger.party.settings import Settings
 from ledger.party.store import Store
@@ -105,7 +105,7 @@ async def running(
     """The party while the block runs; signals are the caller's. Raises as `run`."""
     node = Node(
         key=key,
-        name=chosen.name,
+        chosen=chosen,
         store=store,
         writers=settings.keys(chosen.writers),
         peers=settings.keys(chosen.peers),
@@ -118,7 +118,10 @@ async def running(
     if admission is not None:
         _queue_admission(admission, rotation.name_of(chosen.state, key.public), store, now_ms=now_ms())
     async with contextlib.AsyncExitStack() as held:
-        world = api.app(node, metrics, slices)
+        if ledger_url and believed is not None:
+            asking = await held.enter_async_context(AsyncClient(ledger_url, auth=node.auth()))
+            node.log = Log(client=asking, trust=believed)
+        world = api.app(node, metrics, await held.enter_async_context(mounted(slices, node)))
         url = await held.enter_async_context(
             serving(world, host=chosen.host, port=chosen.port, requests_max=REQUESTS_MAX)
         )
@@ -136,7 +139,7 @@ async def running(
                 now_ms=now_ms,
                 rng=random.Random(),
             )
-            node.queued, outbox.failed = outbox.wake, metrics.ledger_failures.inc
+            _joined(node, outbox, metrics)
             outbox.settled = _handing_over(chosen, key, node, store)
             await held.enter_async_context(_tasks(outbox))
         yield Addresses(url=url, metrics=watched, ledger=ledger_url)
@@ -168,6 +171,18 @@ async def _tasks(outbox: Outbox) -> AsyncIterator[None]:
             yield
         finally:
             task.cancel()
+
+
+def _joined(node: Node, outbox: Outbox, metrics: Metrics) -> None:
+    """Wake the outbox when something is queued, in this loop or in a thread beside it."""
+    loop = asyncio.get_running_loop()
+    node.queued, outbox.failed = outbox.wake, metrics.ledger_failures.inc
+    node.queued_elsewhere = lambda: _told(loop, outbox)
+
+
+def _told(loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended: what was queued goes with the next run
+        loop.call_soon_threadsafe(outbox.wake)
 
 
 def _authorities(chosen: Settings, url: str) -> frozenset[str]:

@@ -1,7 +1,9 @@
 """A party's own addresses over real HTTP: who may do what, and everything that is refused."""
 
 import asyncio
+import contextlib
 import dataclasses
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from starlette.routing import Route
 from ledger import signing
 from ledger.party import api, service, store
 from ledger.party.metrics import Metrics
-from ledger.party.mount import Slice
+from ledger.party.mount import Face, Slice
 from ledger.party.node import Node
 from ledger.party.peer import Peer, PeerRefused
+from ledger.party.settings import Settings
+from ledger.questions import Question
 from ledger.signing import Message
 from protocol import documents, statement
 from protocol.errors import Malformed, NotFound, Unavailable
@@ -253,13 +257,20 @@ def test_a_full_outbox_says_when_to_come_back(tmp_path: Path, monkeypatch: pytes
     story(told, tmp_path)
 
 
-def _slice(name: str = "supply") -> Slice:
+class Weather(Question[str]):
+    """Something that one use case knows."""
+
+
+def _slice(name: str = "supply", held: list[str] | None = None) -> Slice:
+    """A use case that captures events, and writes down when it was opened and closed."""
+    steps = [] if held is None else held
+
     def routes(node: Node) -> list[Route]:
         async def capture(request: Request) -> JSONResponse:
             content = await api.body(request)
             caller = await node.caller(request.scope, content)
             digest = await node.queue(content, content_type="text/plain", sub="event")
-            return JSONResponse({"caller": caller.hex(), "digest": digest.hex()})
+            return JSONResponse({"caller": caller.hex(), "digest": digest.hex(), "weather": node.ask(Weather())})
 
         return [Route("/capture", capture, methods=["POST"])]
 
@@ -269,18 +280,54 @@ def _slice(name: str = "supply") -> Slice:
 
         return [Route("/", home)]
 
-    return Slice(name=name, routes=routes, pages=pages)
+    @contextlib.asynccontextmanager
+    async def opened(node: Node) -> AsyncIterator[Face]:
+        steps.append(f"opened in {node.folder.name}")
+        yield Face(routes=routes(node), pages=pages(node), answers={Weather: lambda _: f"fine at {node.name}"})
+        steps.append("closed")
+
+    return Slice(name=name, opened=opened)
 
 
 def test_a_use_case_finds_its_party_under_its_routes_and_pages(tmp_path: Path) -> None:
+    held: list[str] = []
+
     async def told(party: Standing) -> None:
+        assert held == [f"opened in {tmp_path.name}"]
         assert (await party.client.get("/supply/pages/")).text == "events of clinic"
         async with party.called_by(PEER) as peer:
-            await peer.send("POST", "/supply/capture", b"shipped", content_type="text/plain")
+            said = json.loads(await peer.send("POST", "/supply/capture", b"shipped", content_type="text/plain"))
+        assert said["weather"] == "fine at clinic"
         assert party.store.counts().waiting == 1
         refused(await party.client.post("/supply/capture", content=b"x"), 401, "signature_missing")
 
-    story(told, tmp_path, slices=(_slice(),))
+    story(told, tmp_path, slices=(_slice(held=held),))
+    assert held[-1] == "closed"
+
+
+def test_a_question_has_one_answer_at_a_party(tmp_path: Path) -> None:
+    async def told(_: Standing) -> None:
+        raise AssertionError("it does not start")
+
+    with pytest.raises(AssertionError, match="answer one question"):
+        story(told, tmp_path, slices=(_slice(), _slice("records")))
+
+
+def test_what_is_said_in_a_thread_wakes_the_outbox_of_the_loop(tmp_path: Path) -> None:
+    with parties.folder(tmp_path) as (key, store):
+        node = Node(
+            key=key,
+            chosen=Settings(state=tmp_path),
+            store=store,
+            writers={},
+            peers={},
+            now_ms=parties.now_ms,
+            admitted=lambda _: None,
+        )
+        told: list[str] = []
+        node.queued_elsewhere = lambda: told.append("woken")
+        digest = node.say(b"a lot", content_type="text/plain", sub="lot 1")
+        assert told == ["woken"] and store.find(digest).state == "waiting"
 
 
 def test_two_use_cases_cannot_have_one_place(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ledger.log import keyring
 from ledger.log.engine import Engine
 from ledger.party import api, node, service
 from ledger.party.metrics import Metrics
-from ledger.party.mount import Slice
+from ledger.party.mount import Slice, mounted
 from ledger.party.peer import Peer
 from ledger.party.settings import Settings
 from ledger.party.store import Store
@@ -104,7 +104,7 @@ async def spoken_to(
     with folder(state) as (key, store):
         party = node.Node(
             key=key,
-            name="clinic",
+            chosen=Settings(state=state, name="clinic"),
             store=store,
             writers={each.public.thumbprint: each.public for each in writers},
             peers={each.public.thumbprint: each.public for each in peers},
@@ -113,9 +113,10 @@ async def spoken_to(
         )
         url = "http://party.test:8091"
         party.authorities = authorities or (httpx.URL(url).netloc.decode(),)
-        transport = httpx.ASGITransport(app=api.app(party, metrics or Metrics(), slices))
-        async with httpx.AsyncClient(base_url=url, transport=transport) as client:
-            yield Standing(url, key, store, client, transport)
+        async with mounted(slices, party) as routes:
+            transport = httpx.ASGITransport(app=api.app(party, metrics or Metrics(), routes))
+            async with httpx.AsyncClient(base_url=url, transport=transport) as client:
+                yield Standing(url, key, store, client, transport)
 
 
 @contextlib.asynccontextmanager
