@@ -1,0 +1,1 @@
+"""Staff credentials: institutions vouch for people, others check in seconds, and what was taken back counts no more."""
