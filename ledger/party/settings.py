@@ -12,10 +12,15 @@ from protocol.keys import PublicKey
 TABLE = "party"
 PORT_MAX = 65_535
 NAME_MAX = 128  # characters, as in an admission
+SOURCES_MAX = 1024  # addresses of status lists; more are not one organisation's acquaintances
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEYS_MAX = 1024  # writers or peers; more are not one organisation's acquaintances
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - hosts to bind to, which are no places to call
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_URL = re.compile(r"https?://(?:\[[0-9a-f:]+\]|[0-9a-z.-]{1,253})(?::[1-9][0-9]{0,4})?")
+_SOURCE = re.compile(r"https?://(?:\[[0-9a-f:]+\]|[0-9a-z.-]{1,253})(?::[1-9][0-9]{0,4})?/[\x21-\x7e]{0,1024}\Z")
+_DID_WEB = re.compile(r"did:web:[0-9A-Za-z.-]{1,253}(?:%3A[1-9][0-9]{0,4})?(?::[0-9A-Za-z._-]{1,64}){0,4}")
 _ADDRESS = re.compile(r"(?:\[[0-9a-f:]+\]|[0-9a-z.-]{1,253})(?::[1-9][0-9]{0,4})?")
 
 
@@ -46,6 +51,17 @@ class Settings:
     """Public keys of other parties that may call this one; with_ledger, those that its log has admitted may too."""
     with_ledger: bool = False
     """Run the ledger of the table [ledger] in the same process, and send to it."""
+    url: str = ""
+    """Address under which others reach this party, such as https://clinic.example; it stands in credentials, status lists and
+    QR codes. Empty: the bound address, which holds on this machine alone."""
+    did: str = ""
+    """did:web under which this party issues credentials, of the host in url; empty: the did:key of its first issuer key."""
+    did_documents: str = ""
+    """Folder with DID documents (*.json) of others that are believed; nothing that a credential names is ever fetched."""
+    credential_sources: tuple[str, ...] = ()
+    """Addresses of others' status lists begin with one of these, or are not fetched."""
+    vc_api: bool = False
+    """Answer the W3C VC-API to anybody on loopback, for test suites: whoever reaches it issues in this party's name."""
 
     def __post_init__(self) -> None:
         for name in ("port", "metrics_port"):
@@ -60,6 +76,7 @@ class Settings:
                 raise ConfigError("settings_bad_value", "[party] addresses are host:port in lower case")
         if self.host in EVERYWHERE and not self.addresses:
             raise ConfigError("settings_bad_value", f"with host {self.host}, set addresses: under which others call")
+        _check_addresses(self)
         if self.with_ledger and self.ledger_url:
             raise ConfigError("settings_bad_value", "[party] with_ledger runs a ledger here: leave ledger_url empty")
         if self.ledger_url and not self.trust:
@@ -80,6 +97,22 @@ def keys(listed: tuple[str, ...]) -> dict[bytes, PublicKey]:
     """Public keys of the settings by their thumbprints."""
     found = [PublicKey(bytes.fromhex(each)) for each in listed]
     return {key.thumbprint: key for key in found}
+
+
+def _check_addresses(chosen: Settings) -> None:
+    if chosen.url and not _URL.fullmatch(chosen.url):
+        raise ConfigError(
+            "settings_bad_value", "[party] url is http(s)://host:port in lower case, and no slash at its end"
+        )
+    if chosen.did and not _DID_WEB.fullmatch(chosen.did):
+        raise ConfigError("settings_bad_value", "[party] did is a did:web, such as did:web:clinic.example")
+    if len(chosen.credential_sources) > SOURCES_MAX or not all(_SOURCE.match(one) for one in chosen.credential_sources):
+        raise ConfigError(
+            "settings_bad_value",
+            f"[party] credential_sources are at most {SOURCES_MAX} addresses http(s)://host/ with a slash after the host",
+        )
+    if chosen.vc_api and chosen.host not in LOOPBACK:
+        raise ConfigError("settings_bad_value", "[party] vc_api lets anybody issue: it needs host 127.0.0.1 or ::1")
 
 
 def _check_keys(name: str, listed: tuple[str, ...]) -> None:

@@ -156,11 +156,27 @@ def test_an_admission_of_another_key_stops_it(tmp_path: Path) -> None:
         {"name": "two\nlines"},
         {"ledger_url": "http://a", "trust": "t", "with_ledger": True},
         {"metrics_port": -1},
+        {"url": "https://clinic.example/"},
+        {"url": "clinic.example"},
+        {"did": "did:key:z6Mk"},
+        {"did": "did:web:clinic.example/x"},
+        {"credential_sources": ("https://clinic.example",)},
+        {"credential_sources": ("https://clinic.example/",) * 1025},
+        {"host": "10.0.0.1", "vc_api": True},
     ],
 )
 def test_settings_that_cannot_be_are_refused(changed: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         Settings(**changed)
+
+
+def test_an_issuer_is_reached_under_an_address_and_believes_lists_under_addresses() -> None:
+    Settings(
+        url="https://clinic.example:8443",
+        did="did:web:clinic.example%3A8443:staff",
+        credential_sources=("https://board.example/credentials/", "http://127.0.0.1:8091/"),
+        vc_api=True,
+    )
 
 
 def test_settings_are_read_from_text_environment_and_flags() -> None:
