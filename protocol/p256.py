@@ -35,6 +35,17 @@ class P256PublicKey:
         except ValueError as error:
             raise Malformed("key_point", "not a point of the curve P-256") from error
 
+    @classmethod
+    def from_compressed(cls, point: bytes) -> Self:
+        """The key of a compressed point, 33 bytes. Raises Malformed: key_point. Source: SEC 1 §2.3.4."""
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        try:
+            found = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point).public_numbers()
+        except ValueError as error:
+            raise Malformed("key_point", "not a point of the curve P-256") from error
+        return cls(x=found.x.to_bytes(32, "big"), y=found.y.to_bytes(32, "big"))
+
     @property
     def _point(self) -> bytes:
         return b"\x04" + self.x + self.y
