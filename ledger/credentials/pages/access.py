@@ -140,14 +140,9 @@ class Access:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with self._lock:
+            with self._lock, self._db:  # commits, or takes back what a refusal leaves half done
                 self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
+                yield
         except sqlite3.Error as error:
             raise Unavailable("access_failing", "sign-in does not work now") from error
 
