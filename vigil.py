@@ -18,6 +18,7 @@ PROGRAMS: Mapping[str, tuple[str, str, str]] = {
     "device": ("device_sim.cli", "device", "the device in a home: keygen, pair, run, status"),
     "gateway": ("gateway.cli", "gateway", "the edge gateway: run, pair, devices, alerts, erase, check-config"),
     "party": ("ledger.party.cli", "ledger", "one organisation's node: init, run, status"),
+    "credentials": ("ledger.credentials.cli", "ledger", "staff credentials: issue, hold, check, hire"),
     "ledger": ("ledger.cli", "ledger", "the ledger service: run, admit, trust, fsck, verify"),
 }
 EXIT_CODES = "Exit codes: 0 ok, 1 error, 2 usage or settings, 3 not found, 4 verification failed, 5 could not check."
