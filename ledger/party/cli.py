@@ -11,9 +11,10 @@ import click
 
 from ledger.cli import common
 from ledger.party import rotation, settings
-from ledger.party.mount import SLICES, commands
+from ledger.party.mount import commands
 from ledger.party.node import KEY, load_key, opened
 from ledger.party.settings import Settings
+from ledger.party.slices import SLICES
 from ledger.party.store import Store
 from protocol.answer import Answer, Host
 from protocol.errors import ConfigError, Unavailable

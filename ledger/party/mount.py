@@ -45,9 +45,6 @@ class Slice:
     cli: click.Command | None = None
 
 
-SLICES: tuple[Slice, ...] = ()
-
-
 def commands(slices: Sequence[Slice]) -> dict[str, click.Command]:
     """The commands of all slices, each under its name."""
     return {each.name: each.cli for each in slices if each.cli is not None}

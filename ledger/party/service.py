@@ -18,10 +18,11 @@ from starlette.routing import Route
 from ledger.client import AsyncClient
 from ledger.party import api, rotation, settings
 from ledger.party.metrics import Metrics
-from ledger.party.mount import SLICES, Slice, mounted
+from ledger.party.mount import Slice, mounted
 from ledger.party.node import Log, Node
 from ledger.party.outbox import Outbox
 from ledger.party.settings import Settings
+from ledger.party.slices import SLICES
 from ledger.party.store import Store
 from ledger.serving import serving, told_to_end
 from protocol import statement
