@@ -82,7 +82,7 @@ def signature_input(protected_bytes: bytes, aad: bytes, payload: bytes) -> bytes
 
 
 def sign1(
-    key: SigningKey,
+    key: Signer,
     *,
     protected: Mapping[int, object],
     payload: bytes,
