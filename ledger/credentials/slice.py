@@ -5,10 +5,14 @@ import os
 import time
 from collections.abc import AsyncIterator
 
+from starlette.routing import BaseRoute
+
+from ledger.credentials.api.vcapi import VcApi
 from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
 from ledger.party.mount import Face, Slice
 from ledger.party.node import Node
+from protocol.keys import SigningKey
 
 NAME = "credentials"
 
@@ -19,7 +23,11 @@ async def opened(node: Node) -> AsyncIterator[Face]:
     async with contextlib.AsyncExitStack() as held:
         doors = held.enter_context(contextlib.closing(Access.open(node.folder, random_bytes=os.urandom)))
         front = Front(node, doors, now_ms=_now_ms)
-        yield Face(pages=front.routes())
+        routes: list[BaseRoute] = []
+        if node.chosen.vc_api:
+            apart = SigningKey.from_seed(os.urandom(32))
+            routes += VcApi(apart, now_ms=_now_ms, authorities=lambda: node.authorities).routes()
+        yield Face(routes=routes, pages=front.routes())
 
 
 def _now_ms() -> int:

@@ -61,7 +61,7 @@ class Settings:
     credential_sources: tuple[str, ...] = ()
     """Addresses of others' status lists begin with one of these, or are not fetched."""
     vc_api: bool = False
-    """Answer the W3C VC-API to anybody on loopback, for test suites: whoever reaches it issues in this party's name."""
+    """Answer the W3C VC-API to anybody on loopback, for test suites. It signs with a key that is in no ledger."""
 
     def __post_init__(self) -> None:
         for name in ("port", "metrics_port"):
@@ -112,7 +112,7 @@ def _check_addresses(chosen: Settings) -> None:
             f"[party] credential_sources are at most {SOURCES_MAX} addresses http(s)://host/ with a slash after the host",
         )
     if chosen.vc_api and chosen.host not in LOOPBACK:
-        raise ConfigError("settings_bad_value", "[party] vc_api lets anybody issue: it needs host 127.0.0.1 or ::1")
+        raise ConfigError("settings_bad_value", "[party] vc_api is for tests on this machine: it needs host 127.0.0.1 or ::1")
 
 
 def _check_keys(name: str, listed: tuple[str, ...]) -> None:
