@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ledger import anchors, devices, policy, registry, retention
+from ledger.credentials import rules as credentials
 from ledger.questions import Question
 from ledger.rules import Changes, Contract, Issuer, Kind, Refused, State, View, check_signer
 from protocol import cbor, cose, documents, receipt
@@ -149,7 +150,16 @@ def _keep(view: View, found: Statement, now_ms: int) -> Changes:
 
 
 _GENERIC = Contract(name=GENERIC, kinds={}, keys=())
-STANDARD = Contracts((registry.CONTRACT, policy.CONTRACT, retention.CONTRACT, devices.CONTRACT, anchors.CONTRACT))
+STANDARD = Contracts(
+    (
+        registry.CONTRACT,
+        policy.CONTRACT,
+        retention.CONTRACT,
+        devices.CONTRACT,
+        anchors.CONTRACT,
+        credentials.CONTRACT,
+    )
+)
 CODES = STANDARD.codes
 
 

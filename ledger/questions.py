@@ -81,3 +81,40 @@ class EnrolmentsOf(Question[int]):
     """How many enrolments has the gateway with this thumbprint registered? Answered by `devices`."""
 
     gateway: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsAccredited(Question[bool]):
+    """May the party with this name vouch for a type of credential in a jurisdiction now? Answered by `credentials`."""
+
+    party: bytes
+    type: str
+    jurisdiction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """A credential as the log knows it. party: its issuer's name; counts: False when its key was stolen before it was logged."""
+
+    party: bytes
+    type: str
+    jurisdiction: str
+    commitment: bytes
+    at_ms: int
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentOf(Question[Logged | None]):
+    """What was committed to under this id? Whether it was revoked stands in a list, not here. Answered by `credentials`."""
+
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HasLicence(Question[bool]):
+    """Does the institution with this name hold a licence of a type in a jurisdiction now? Answered by `credentials`."""
+
+    party: bytes
+    type: str
+    jurisdiction: str

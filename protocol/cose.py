@@ -11,7 +11,6 @@ import nacl.exceptions
 
 from protocol import cbor
 from protocol.errors import BadSignature, Malformed
-from protocol.keys import SigningKey
 
 ALG, CRIT, CONTENT_TYPE, KID, IV = 1, 2, 3, 4, 5
 CHACHA20_POLY1305 = 24

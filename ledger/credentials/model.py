@@ -86,7 +86,7 @@ class Accreditation:
             log=fields.text(body, "log"),
             party=fields.octets(body, "party", 32),
             did=_matched(body, "did", _DID),
-            type=_of(body, "type", TYPES),
+            type=_of(body, "type", TYPES | LICENCE_TYPES),
             jurisdiction=_matched(body, "jurisdiction", _JURISDICTION),
             from_ms=from_ms,
             until_ms=until_ms,
