@@ -112,7 +112,9 @@ def _check_addresses(chosen: Settings) -> None:
             f"[party] credential_sources are at most {SOURCES_MAX} addresses http(s)://host/ with a slash after the host",
         )
     if chosen.vc_api and chosen.host not in LOOPBACK:
-        raise ConfigError("settings_bad_value", "[party] vc_api is for tests on this machine: it needs host 127.0.0.1 or ::1")
+        raise ConfigError(
+            "settings_bad_value", "[party] vc_api is for tests on this machine: it needs host 127.0.0.1 or ::1"
+        )
 
 
 def _check_keys(name: str, listed: tuple[str, ...]) -> None:
