@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from ledger.credentials.api.vcapi import VcApi
 from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
+from ledger.credentials.pages.holder import Holder
 from ledger.party.mount import Face, Slice
 from ledger.party.node import Node
 from protocol.keys import SigningKey
@@ -27,7 +28,7 @@ async def opened(node: Node) -> AsyncIterator[Face]:
         if node.chosen.vc_api:
             apart = SigningKey.from_seed(os.urandom(32))
             routes += VcApi(apart, now_ms=_now_ms, authorities=lambda: node.authorities).routes()
-        yield Face(routes=routes, pages=front.routes())
+        yield Face(routes=routes, pages=[*front.routes(), *Holder(front).routes()])
 
 
 def _now_ms() -> int:
