@@ -18,15 +18,18 @@ from ledger.questions import Question
 from ledger.rules import Contract
 
 PAGES = "/pages"  # under a slice's own place
+WELL_KNOWN = "/.well-known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Face:
-    """What a use case shows at a party. routes, pages: for programs and for people; answers: to questions that other use cases
-    of the same party ask through `Node.ask`, by their class; each may block."""
+    """What a use case shows at a party. routes, pages: for programs and for people; well_known: under /.well-known, where
+    standards look (RFC 8615); answers: to questions that other use cases of the same party ask through `Node.ask`, by their
+    class; each may block."""
 
     routes: Sequence[BaseRoute] = ()
     pages: Sequence[BaseRoute] = ()
+    well_known: Sequence[BaseRoute] = ()
     answers: Mapping[type[Question[Any]], Callable[[Any], object]] = field(default_factory=dict)
 
 
@@ -58,8 +61,10 @@ async def mounted(slices: Sequence[Slice], node: Node) -> AsyncIterator[list[Bas
         raise AssertionError("two use cases have one name")
     async with contextlib.AsyncExitStack() as held:
         found: list[BaseRoute] = []
+        known: list[BaseRoute] = []
         for each in slices:
             face = await held.enter_async_context(each.opened(node))
             node.answered_by(face.answers)
             found.append(Mount(f"/{each.name}", routes=[Mount(PAGES, routes=list(face.pages)), *face.routes]))
-        yield found
+            known += face.well_known
+        yield [*found, Mount(WELL_KNOWN, routes=known)]

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 import vigil
 from ledger.contracts import STANDARD, Contracts
@@ -17,6 +20,7 @@ from ledger.log import fsck, keyring
 from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from ledger.party import mount
+from ledger.party.node import Node
 from ledger.questions import AnchorsOf, HasRole, PartyOf, Question
 from ledger.rules import Changes, Contract, Kind, Refused, View
 from protocol.errors import Malformed, NotFound, ProtocolError, VerificationFailed
@@ -208,6 +212,27 @@ def test_a_party_serves_its_use_case_and_registers_through_its_outbox(tmp_path: 
                 assert f"<td>{NUMBER.hex()}</td><td>held</td>" in page.text
 
         asyncio.run(told())
+
+
+def test_use_cases_share_the_place_where_standards_look(tmp_path: Path) -> None:
+    def slice_of(name: str) -> mount.Slice:
+        @contextlib.asynccontextmanager
+        async def opened(_: Node) -> AsyncIterator[mount.Face]:
+            async def said(_: Request) -> PlainTextResponse:
+                return PlainTextResponse(name)
+
+            yield mount.Face(well_known=[Route(f"/{name}.txt", said)])
+
+        return mount.Slice(name=name, opened=opened)
+
+    async def told() -> None:
+        async with parties.spoken_to(tmp_path, slices=(slice_of("a"), slice_of("b"))) as party:
+            for name in ("a", "b"):
+                assert (await party.client.get(f"/.well-known/{name}.txt")).text == name
+            assert (await party.client.get("/.well-known/vigil-party")).json()["v"] == 1
+            assert (await party.client.get("/.well-known/c.txt")).status_code == 404
+
+    asyncio.run(told())
 
 
 def test_a_use_case_brings_its_commands(tmp_path: Path) -> None:
