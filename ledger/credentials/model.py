@@ -309,6 +309,11 @@ def list_subject(party: bytes) -> str:
     return f"vigil:status-lists:{party.hex()}"
 
 
+def is_jurisdiction(text: str) -> bool:
+    """Whether this is "*", or a code of ISO 3166-1 or 3166-2 by its form."""
+    return _JURISDICTION.fullmatch(text) is not None
+
+
 def covering(jurisdiction: str) -> tuple[str, ...]:
     """The jurisdictions that cover this one, itself first: a country its parts, "*" everything."""
     country, _, part = jurisdiction.partition("-")
