@@ -63,7 +63,11 @@ PURE = (
     "ledger.witness.rationing",
     "ledger.retention",
     "ledger.credentials.model",
+    "ledger.credentials.exchange.dcql",
+    "ledger.credentials.exchange.oid4vci",
+    "ledger.credentials.exchange.oid4vp",
     "ledger.credentials.rules",
+    "ledger.credentials.types",
     "ledger.credentials.vc",
 )
 IMPURE_MODULES = frozenset(

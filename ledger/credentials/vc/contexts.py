@@ -19,7 +19,7 @@ _OURS_TYPES = (
 ).split()
 _OURS_TERMS = (
     "birthDate checkedAt checkedBy claim compliance country department deaNumber employer employmentType endDate "
-    "familyName givenName jurisdiction legalName licenceNumber licenceType log lotNumber nonce npi occupation outcome "
+    "familyName givenName jurisdiction legalName lei licenceNumber licenceType log lotNumber nonce npi occupation outcome "
     "performer position privilege programme role schedules scope site source specialty startDate supervision vaccineCode "
     "conferredAt board method organisation result"
 ).split()
