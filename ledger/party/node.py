@@ -19,7 +19,7 @@ from ledger.party import rotation
 from ledger.party.settings import Settings
 from ledger.party.store import FILE, Row, Store
 from ledger.questions import Question
-from protocol import statement
+from protocol import base64text, statement
 from protocol.errors import ConfigError, Malformed
 from protocol.evidence import Trust
 from protocol.keys import PublicKey, SigningKey
@@ -128,6 +128,14 @@ class Node:
         digest = self._kept(document, content_type=content_type, sub=sub, hashed=False)
         self.queued_elsewhere()
         return digest
+
+    def attest(self, said: Callable[[PublicKey], str]) -> str:
+        """A compact JWS by the party, for what it says outside the log. said: its first two parts, for the key that signs."""
+        key = self._key
+        first = said(key.public)
+        if not first.startswith("eyJ"):  # as a JSON object begins in base64: no statement and no request does
+            raise AssertionError("only a token is signed like this")
+        return f"{first}.{base64text.encode_url(key.sign(first.encode('ascii')))}"
 
     async def find(self, digest: bytes) -> Row:
         """Where a statement stands. Raises NotFound: statement_unknown; Unavailable: store_failing."""
