@@ -82,6 +82,34 @@ def test_a_suspension_ends_and_the_past_stays_what_it_was(tmp_path: Path) -> Non
         assert bad(world, made.raw, at_ms=registrants.NOW_MS - DAY_MS)["logged"] == "logged_later"
 
 
+def test_a_clock_that_is_behind_the_logs_hides_nothing_that_the_log_says(tmp_path: Path) -> None:
+    with board(tmp_path) as (world, issuer):
+        made = published(world, issuer)
+        world.pass_days(1)
+        issuer.change(made.id, "revoke", reason="fraud")
+        issuer.publish()
+        world.accredit(registrants.key(200), issuer.did, withdrawn=True)
+        world.follow(issuer)
+        world.log.now_ms -= DAY_MS // 2
+        assert bad(world, made.raw) == {"revocation": "revoked", "accredited": "not_accredited"}
+
+
+def test_another_issuer_that_claims_the_address_of_a_list_changes_nothing(tmp_path: Path) -> None:
+    with board(tmp_path) as (world, issuer), world.issuer("mill", "Training") as mill:
+        made = world.licence(issuer)
+        url = secured.read(made.raw).status["revocation"].url
+        mill._url = lambda name: url  # type: ignore[method-assign]
+        fields = {name: LICENCE[name] for name in ("givenName", "familyName", "jurisdiction")}
+        fields |= {"programme": "x", "conferredAt": "2020-01-01"}
+        other = mill.issue(types.draft("Training", fields), holder=HOLDER.public)
+        mill.change(other.id, "revoke", reason="x")
+        mill.publish()
+        world.follow(mill)
+        issuer.publish()
+        world.follow(issuer)
+        assert bad(world, made.raw) == {}
+
+
 def test_a_licence_ends(tmp_path: Path) -> None:
     with board(tmp_path) as (world, issuer):
         made = published(world, issuer, days=3)

@@ -118,7 +118,7 @@ class World:
                     key = self.facts.key(found.method)
                     assert key is not None
                     found.check(key.key, now_ms=self.now_ms)
-                    self.facts.hold(raw, status.read_list(found.claims))
+                    self.facts.hold(raw, status.read_list(found.claims), method=found.method)
         return self.facts
 
     def verdict(self, raw: bytes, *, holder: str | None = None, **more: Any) -> Verdict:

@@ -6,46 +6,31 @@ from when they happened, however late they were said.
 
 import bisect
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ledger.credentials import model
 from ledger.credentials.model import Accreditation, Commitment, IssuerKey, IssuerKeyEnd, Listing
 from ledger.credentials.rules import records
 from ledger.credentials.rules.records import Committed, Grant, KeyLife, Place
 from ledger.credentials.vc.status import StatusList
+from ledger.credentials.verdict.known import Held, Key, Version
 from protocol.errors import Malformed
 from protocol.keys import PublicKey
 from protocol.statement import Statement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """An issuer's key. did: of the institution whose it is."""
-
-    key: PublicKey
-    did: str
-    life: KeyLife
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """One version of a status list, as the ledger names it. at_ms: the log's time when it did."""
-
-    list: bytes
-    purpose: str
-    party: bytes
-    n: int
-    digest: bytes
-    until_ms: int
-    at_ms: int
-
-
 class Facts:
-    """Built from the entries of one log in their order, and from lists. log: its origin; as_of_ms: when it was last read."""
+    """Built from the entries of one log in their order, and from lists. logs: the origins of its epochs; as_of_ms: when it was
+    last read. committed, held: where credentials, by id, and lists, by digest, are kept, when that is not in memory."""
 
-    def __init__(self, log: str) -> None:
-        self.log, self.as_of_ms = log, 0
+    def __init__(
+        self,
+        *logs: str,
+        committed: Callable[[bytes], Committed | None] | None = None,
+        held: Callable[[bytes], Held | None] | None = None,
+    ) -> None:
+        self.logs, self.as_of_ms = set(logs), 0
         self.next: Place = (0, 0)
         """The first entry that was not taken up."""
         self._dids: dict[bytes, str] = {}
@@ -53,11 +38,16 @@ class Facts:
         self._grant_times: dict[Place, int] = {}
         self._keys: dict[str, Key] = {}
         self._methods: dict[bytes, str] = {}  # by thumbprint
-        self._committed: dict[bytes, Committed] = {}
+        self._credentials: dict[bytes, Committed] = {}
+        self._lists: dict[bytes, Held] = {}  # by digest
+        self._committed, self._held = committed or self._credentials.get, held or self._lists.get
         self._versions: dict[bytes, list[Version]] = {}  # by list
-        self._by_digest: dict[bytes, Version] = {}
-        self._lists: dict[bytes, StatusList] = {}  # by digest
-        self._digests: dict[str, list[bytes]] = {}  # by address
+        self._times: dict[bytes, list[int]] = {}  # of the versions of each
+        self._named: dict[
+            bytes, list[Version]
+        ] = {}  # by digest: another institution may name the same bytes as its own
+        self._placed: dict[bytes, tuple[str, str]] = {}  # by digest: the address and the issuer of a list that is held
+        self._bound: dict[tuple[bytes, str], set[bytes]] = {}  # by institution and address: the lists that it has there
 
     def take(self, place: Place, at_ms: int, said: Statement, *, party: bytes) -> None:
         """Take up an entry that the log registered. party: the name of who signed it. Raises Malformed: document_bad."""
@@ -75,27 +65,24 @@ class Facts:
             case model.CREDENTIAL:
                 self._commit(place, at_ms, Commitment.decode(said.payload), party)
             case model.STATUS_LIST:
-                listing = Listing.decode(said.payload)
-                version = Version(
-                    list=listing.list,
-                    purpose=listing.purpose,
-                    party=party,
-                    n=listing.n,
-                    digest=listing.digest,
-                    until_ms=listing.until_ms,
-                    at_ms=at_ms,
-                )
-                self._versions.setdefault(listing.list, []).append(version)
-                self._by_digest[listing.digest] = version
+                self._name(place, at_ms, Listing.decode(said.payload), party)
         self.next = (place[0], place[1] + 1)
 
-    def hold(self, raw: bytes, found: StatusList) -> None:
-        """Keep a list whose signature was checked. raw: its bytes, whose digest the ledger may have."""
+    def hold(self, raw: bytes, found: StatusList, *, method: str) -> None:
+        """Keep a list whose signature was checked. raw: its bytes, whose digest the ledger may have; method: of its key."""
         digest = hashlib.sha256(raw).digest()
-        self._lists[digest] = found
-        digests = self._digests.setdefault(found.url, [])
-        if digest not in digests:
-            digests.append(digest)
+        self._lists[digest] = Held(list=found, method=method)
+        self.place(digest, url=found.url, issuer=found.issuer)
+
+    def place(self, digest: bytes, *, url: str, issuer: str) -> None:
+        """Say where a list is found that is held. issuer: the DID that it names."""
+        self._placed[digest] = (url, issuer)
+        for version in self._named.get(digest, ()):
+            self._bind(version)
+
+    def names(self, log: str) -> bool:
+        """Whether this is the origin of an epoch of the log."""
+        return log in self.logs
 
     def key(self, method: str) -> Key | None:
         """The issuer key of a verification method. None: no institution has said so."""
@@ -103,35 +90,31 @@ class Facts:
 
     def committed(self, identity: bytes) -> Committed | None:
         """A credential as the ledger knows it. None: nobody committed to it."""
-        return self._committed.get(identity)
+        return self._committed(identity)
 
-    def accredited(self, party: bytes, kind: str, jurisdiction: str, *, at_ms: int, at: Place | None = None) -> bool:
-        """Whether an institution might vouch for a type there at a time, by what the log held at a place, or then."""
+    def accredited(self, party: bytes, kind: str, jurisdiction: str, *, at_ms: int, known: Place | int) -> bool:
+        """Whether an institution might vouch for a type there at a time. known: logged up to a place, or a time."""
         for each in model.covering(jurisdiction):
             said = self._grants.get((party, kind, each), ())
-            held = [grant for grant in said if (grant.place <= at if at else self._grant_times[grant.place] <= at_ms)]
+            if isinstance(known, int):
+                held = [grant for grant in said if self._grant_times[grant.place] <= known]
+            else:
+                held = [grant for grant in said if grant.place <= known]
             if records.stands(held, at_ms=at_ms):
                 return True
         return False
 
-    def version(self, url: str, *, at_ms: int) -> tuple[Version | None, StatusList | None]:
-        """The version of the list at an address that was the newest at a time, and its bits when they are held.
+    def version(self, url: str, *, party: bytes, at_ms: int) -> tuple[Version | None, Held | None]:
+        """The version of an institution's list at an address that was the newest at a time, and its bits when they are held.
 
-        (None, None): no list at this address is one that the ledger names.
+        (None, None): no list at this address is one that the ledger names as that institution's.
         """
-        versions = next(
-            (
-                self._versions[self._by_digest[each].list]
-                for each in self._digests.get(url, ())
-                if each in self._by_digest
-            ),
-            [],
-        )
-        place = bisect.bisect_right([each.at_ms for each in versions], at_ms)
-        if not place:
-            return None, None
-        newest = versions[place - 1]
-        return newest, self._lists.get(newest.digest)
+        newest: Version | None = None
+        for name in self._bound.get((party, url), ()):
+            count = bisect.bisect_right(self._times[name], at_ms)
+            if count and (newest is None or newest.place < self._versions[name][count - 1].place):
+                newest = self._versions[name][count - 1]
+        return (None, None) if newest is None else (newest, self._held(newest.digest))
 
     def newest(self) -> Mapping[bytes, Version]:
         """The newest version of every list, by the list's name."""
@@ -139,7 +122,42 @@ class Facts:
 
     def holds(self, digest: bytes) -> bool:
         """Whether a version's bits are held."""
-        return digest in self._lists
+        return digest in self._placed
+
+    def named(self, digest: bytes, *, issuer: str) -> bool:
+        """Whether the ledger names these bytes as a list of the institution with this DID."""
+        return any(self._dids.get(each.party) == issuer for each in self._named.get(digest, ()))
+
+    def behind(self) -> list[str]:
+        """The addresses of lists of which a newer version is out than the one that is held."""
+        found = set()
+        for (_, url), names in self._bound.items():
+            newest = max((self._versions[name][-1] for name in names), key=lambda each: each.place)
+            if newest.digest not in self._placed:
+                found.add(url)
+        return sorted(found)
+
+    def _name(self, place: Place, at_ms: int, found: Listing, party: bytes) -> None:
+        version = Version(
+            list=found.list,
+            purpose=found.purpose,
+            party=party,
+            n=found.n,
+            digest=found.digest,
+            until_ms=found.until_ms,
+            at_ms=at_ms,
+            place=place,
+        )
+        self._versions.setdefault(found.list, []).append(version)
+        self._times.setdefault(found.list, []).append(at_ms)
+        self._named.setdefault(found.digest, []).append(version)
+        self._bind(version)
+
+    def _bind(self, version: Version) -> None:
+        """Who names a list of somebody else's has no list there: it binds for its own issuer alone."""
+        url, issuer = self._placed.get(version.digest, ("", ""))
+        if issuer and self._dids.get(version.party) == issuer:
+            self._bound.setdefault((version.party, url), set()).add(version.list)
 
     def _accredit(self, place: Place, at_ms: int, found: Accreditation) -> None:
         self._dids[found.party] = found.did
@@ -160,7 +178,7 @@ class Facts:
         self._keys[method] = replace(known, life=life)
 
     def _commit(self, place: Place, at_ms: int, found: Commitment, party: bytes) -> None:
-        self._committed[found.id] = Committed(
+        self._credentials[found.id] = Committed(
             party=party,
             key=found.key,
             type=found.type,

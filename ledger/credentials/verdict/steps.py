@@ -8,12 +8,13 @@ from ledger.credentials.rules.records import Committed
 from ledger.credentials.vc import did
 from ledger.credentials.vc.multikey import VerifyingKey
 from ledger.credentials.vc.secured import Secured
-from ledger.credentials.verdict.facts import Facts, Key
+from ledger.credentials.verdict.known import Held, Key, Known, Version
 from protocol.errors import Malformed, ProtocolError
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 NAMES = "format signature issuer accredited logged period revocation suspension holder content".split()
 DAY_MS = 86_400_000
+EVER_MS = 1 << 62  # later than anything that is logged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ Content = Callable[[Secured], Sequence[str]]  # the codes of what cannot be as i
 
 def check(
     found: Secured,
-    facts: Facts,
+    known: Known,
     *,
     now_ms: int,
     content: Content,
@@ -83,7 +84,8 @@ def check(
 ) -> Verdict:
     """The verdict over a credential, now or as it was at `at_ms`. possession: None: nobody was asked to prove it theirs."""
     at = now_ms if at_ms is None else at_ms
-    view = _View(found, facts, at_ms=at, now_ms=now_ms, ages=ages)
+    known_ms = EVER_MS if at_ms is None else at_ms  # now, all counts that the log says: its clock may be before ours
+    view = _View(found, known, at_ms=at, known_ms=known_ms, now_ms=now_ms, ages=ages)
     steps = (
         Step(name="format", outcome=PASS, code=found.format),
         view.signature(),
@@ -108,13 +110,14 @@ def unreadable(code: str, *, at_ms: int) -> Verdict:
 class _View:
     """One credential before what is known."""
 
-    def __init__(self, found: Secured, facts: Facts, *, at_ms: int, now_ms: int, ages: Ages) -> None:
-        self._found, self._facts, self._at_ms, self._now_ms, self._ages = found, facts, at_ms, now_ms, ages
-        self._key: Key | None = facts.key(found.method)
+    def __init__(self, found: Secured, known: Known, *, at_ms: int, known_ms: int, now_ms: int, ages: Ages) -> None:
+        self._found, self._known, self._ages = found, known, ages
+        self._at_ms, self._known_ms, self._now_ms = at_ms, known_ms, now_ms
+        self._key: Key | None = known.key(found.method)
         self._committed: Committed | None = None
-        if found.anchor is not None and found.anchor.log == facts.log:
-            self._committed = facts.committed(found.anchor.id)
-        self._age_ms = max(0, now_ms - facts.as_of_ms)
+        if found.anchor is not None and known.names(found.anchor.log):
+            self._committed = known.committed(found.anchor.id)
+        self._age_ms = max(0, now_ms - known.as_of_ms)
 
     def signature(self) -> Step:
         key: VerifyingKey | None = self._key.key if self._key else None
@@ -151,10 +154,10 @@ class _View:
         party, kind, where = self._key.life.party, self._found.type, self._found.jurisdiction
         if self._committed is None:
             return self._ledger("accredited", UNKNOWN, "issuance_unknown")
-        began = self._facts.accredited(party, kind, where, at_ms=self._committed.at_ms, at=self._committed.place)
-        if not began:
+        place, began_ms = self._committed.place, self._committed.at_ms
+        if not self._known.accredited(party, kind, where, at_ms=began_ms, known=place):
             return self._ledger("accredited", FAIL, "not_accredited_at_issuance")
-        if not self._facts.accredited(party, kind, where, at_ms=self._at_ms):
+        if not self._known.accredited(party, kind, where, at_ms=self._at_ms, known=self._known_ms):
             return self._ledger("accredited", FAIL, "not_accredited")
         return self._ledger("accredited", PASS, "accredited")
 
@@ -163,7 +166,7 @@ class _View:
         found, said = self._found, self._committed
         if found.anchor is None:
             return _step("logged", FAIL, "anchor_missing")
-        if found.anchor.log != self._facts.log:
+        if not self._known.names(found.anchor.log):
             return _step("logged", UNKNOWN, "log_other")
         if said is None:
             return self._ledger("logged", FAIL, "not_logged")
@@ -172,7 +175,7 @@ class _View:
             return self._ledger("logged", FAIL, "commitment_mismatch")
         if self._key is None or said.key != self._key.key.thumbprint or said.party != self._key.life.party:
             return self._ledger("logged", FAIL, "commitment_of_other")
-        if said.at_ms > self._at_ms:
+        if said.at_ms > self._known_ms:
             return self._ledger("logged", FAIL, "logged_later")
         return self._ledger("logged", PASS, "logged")
 
@@ -194,23 +197,33 @@ class _View:
         entry = self._found.status.get(purpose)
         if entry is None:
             return _step(purpose, UNKNOWN, "status_missing")
-        version, bits = self._facts.version(entry.url, at_ms=self._at_ms)
+        if self._key is None:
+            return _step(purpose, UNKNOWN, "issuer_unknown")
+        version, held = self._known.version(entry.url, party=self._key.life.party, at_ms=self._known_ms)
         if version is None:
             return _step(purpose, UNKNOWN, "status_unknown")
-        if bits is None:
+        if held is None:
             return _step(purpose, UNKNOWN, "status_stale")
-        if version.purpose != purpose or bits.purpose != purpose:
+        found = held.list
+        if version.purpose != purpose or found.purpose != purpose:
             return _step(purpose, FAIL, "status_purpose")
-        if bits.issuer != self._found.issuer or (self._key is not None and version.party != self._key.life.party):
+        if found.issuer != self._found.issuer:
             return _step(purpose, FAIL, "status_issuer")
-        ends = [end for end in (version.until_ms, bits.valid_until_ms) if end is not None]
+        if not self._signed(version, held):
+            return _step(purpose, UNKNOWN, "status_key")
+        ends = [end for end in (version.until_ms, found.valid_until_ms) if end is not None]
         if any(self._at_ms >= end for end in ends):
             return _step(purpose, UNKNOWN, "status_ended")
-        if entry.index >= bits.bits.size:
+        if entry.index >= found.bits.size:
             return _step(purpose, FAIL, "status_index")
-        if bits.bits[entry.index]:
+        if found.bits[entry.index]:
             return self._ledger(purpose, FAIL, "revoked" if purpose == model.REVOCATION else "suspended")
         return self._ledger(purpose, PASS, "not_revoked" if purpose == model.REVOCATION else "not_suspended")
+
+    def _signed(self, version: Version, held: Held) -> bool:
+        """Whether the list was made with a key of the issuer that counted when it was logged."""
+        key = self._known.key(held.method)
+        return key is not None and key.did == held.list.issuer and key.life.counts(version.place)
 
     def _ledger(self, name: str, outcome: str, code: str) -> Step:
         """A finding that rests on the ledger: when that was read too long ago, nothing is certain but what is wrong for good."""
