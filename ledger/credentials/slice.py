@@ -1,21 +1,28 @@
 """The use case at a party: what it opens, what runs beside it, and what it shows. Every part is put together here alone."""
 
+import asyncio
 import contextlib
+import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 
-from starlette.routing import BaseRoute
-
+from ledger.credentials.api.issuing import Issuing
+from ledger.credentials.api.public import Public
 from ledger.credentials.api.vcapi import VcApi
+from ledger.credentials.office import Office
 from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
 from ledger.credentials.pages.holder import Holder
 from ledger.party.mount import Face, Slice
 from ledger.party.node import Node
+from protocol.errors import Unavailable
 from protocol.keys import SigningKey
 
 NAME = "credentials"
+PUBLISH_EVERY_S = 60  # so late at most a list comes out that is due by its age alone
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -23,12 +30,46 @@ async def opened(node: Node) -> AsyncIterator[Face]:
     """The stores of a party's credentials, and their duties, while the block runs."""
     async with contextlib.AsyncExitStack() as held:
         doors = held.enter_context(contextlib.closing(Access.open(node.folder, random_bytes=os.urandom)))
+        office = Office.open(node, base=lambda: base(node), now_ms=_now_ms, random_bytes=os.urandom)
+        held.callback(office.close)
         front = Front(node, doors, now_ms=_now_ms)
-        routes: list[BaseRoute] = []
+        public = Public(office)
+        routes = [*public.routes(), *Issuing(node, office).routes()]
         if node.chosen.vc_api:
             apart = SigningKey.from_seed(os.urandom(32))
             routes += VcApi(apart, now_ms=_now_ms, authorities=lambda: node.authorities).routes()
-        yield Face(routes=routes, pages=[*front.routes(), *Holder(front).routes()])
+        pages = [*front.routes(), *Holder(front).routes()]
+        await held.enter_async_context(_running(_publishing(node, office)))
+        yield Face(routes=routes, pages=pages, well_known=public.well_known())
+
+
+def base(node: Node) -> str:
+    """The address of this use case for others: that of the settings, else the bound one, which holds on this machine alone."""
+    return (node.chosen.url or f"http://{min(node.authorities, default='')}") + f"/{NAME}"
+
+
+@contextlib.asynccontextmanager
+async def _running(*duties: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Duties that run while the block does. One that fails, which is a mistake of ours, cancels the block."""
+    async with asyncio.TaskGroup() as tasks:
+        found = [tasks.create_task(each) for each in duties]
+        try:
+            yield
+        finally:
+            for task in found:
+                task.cancel()
+
+
+async def _publishing(node: Node, office: Office) -> None:
+    """Bring lists out when they are due."""
+    while office.opened:
+        known = bool(node.authorities)  # the address under which they are found, when this party serves
+        try:
+            if known:
+                await asyncio.to_thread(office.begin)
+        except Unavailable as error:
+            log.warning("status lists wait to be brought out: %s", error.code)
+        await asyncio.sleep(PUBLISH_EVERY_S if known else 0.05)
 
 
 def _now_ms() -> int:

@@ -17,7 +17,7 @@ from ledger import database
 from protocol.errors import ConfigError, ProtocolError, Unavailable
 
 FILE = "credentials-access.db"
-APPLICATION_ID = 0x5647_4301  # "VGC" and 1
+APPLICATION_ID = 0x5647_4341  # "VGCA": no other file of ours
 ISSUER, VERIFIER = "issuer", "verifier"
 ROLES = (ISSUER, VERIFIER)
 CODE_BYTES = 10  # 80 random bits, 16 letters
