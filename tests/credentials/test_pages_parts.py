@@ -10,14 +10,20 @@ import segno
 from ledger.credentials import paper
 from ledger.credentials.pages import certificate, verdict
 from ledger.credentials.pages.certificate import Certificate
-from ledger.credentials.pages.verdict import FAIL, PASS, UNKNOWN, Shown, Step
+from ledger.credentials.pages.verdict import Shown
+from ledger.credentials.verdict import Step, Verdict, steps
+from ledger.credentials.verdict.steps import FAIL, PASS, UNKNOWN
 
 NOW_MS = 1_800_000_000_000
 
 
+def alone(step: Step) -> Shown:
+    return Shown(title="x", facts={}, verdict=Verdict(steps=(step,), at_ms=NOW_MS))
+
+
 def shown(*outcomes: str, title: str = "State licence") -> Shown:
-    steps = [Step(name=name, outcome=outcome, code="x") for name, outcome in zip(verdict.STEPS, outcomes, strict=False)]
-    return Shown(title=title, facts={"Number": "<b>1"}, steps=steps, at_ms=NOW_MS)
+    found = [Step(name=name, outcome=outcome, code="x") for name, outcome in zip(verdict.STEPS, outcomes, strict=False)]
+    return Shown(title=title, facts={"Number": "<b>1"}, verdict=Verdict(steps=tuple(found), at_ms=NOW_MS))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +38,7 @@ def shown(*outcomes: str, title: str = "State licence") -> Shown:
 )
 def test_only_passed_steps_make_a_credential_valid(outcomes: list[str], whole: str) -> None:
     found = shown(*outcomes)
-    assert found.outcome == whole
+    assert found.verdict.outcome == whole
     assert ("Valid." in verdict.shown(found)) is (whole == PASS)
 
 
@@ -42,17 +48,17 @@ def test_every_step_is_asked_and_answered_in_words() -> None:
         assert text.count(f">{answer}</strong>") == len(verdict.STEPS)
         for asked, *_ in verdict.STEPS.values():
             assert asked in text
-    assert len(verdict.STEPS) == 10
+    assert list(verdict.STEPS) == steps.NAMES
 
 
 def test_how_old_the_grounds_are_is_said() -> None:
     step = Step(name="revocation", outcome=PASS, code="list_fresh", age_ms=3_600_000)
-    assert "As known 1 hour ago." in verdict.shown(Shown(title="x", facts={}, steps=[step], at_ms=NOW_MS))
+    assert "As known 1 hour ago." in verdict.shown(alone(step))
 
 
 def test_a_step_without_words_is_said_by_its_code() -> None:
     step = Step(name="<new>", outcome=FAIL, code="<code>")
-    text = verdict.shown(Shown(title="x", facts={}, steps=[step], at_ms=NOW_MS))
+    text = verdict.shown(alone(step))
     assert "&lt;code&gt;" in text and "<new>" not in text
 
 

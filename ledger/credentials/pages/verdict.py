@@ -1,12 +1,12 @@
 """A verdict in plain words: what was asked, what came out, and how old what it rests on is. What is not known is never valid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
 from ledger.credentials.pages import page
+from ledger.credentials.verdict.steps import FAIL, PASS, UNKNOWN, Step, Verdict
 
-PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 OUTCOMES = {PASS: ("good", "Yes"), FAIL: ("bad", "No"), UNKNOWN: ("unsure", "Not known")}
 
 STEPS: Mapping[str, tuple[str, str, str, str]] = {
@@ -74,31 +74,12 @@ STEPS: Mapping[str, tuple[str, str, str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step. outcome: pass, fail or unknown; code: stable; age_ms: of what it rests on, None when that has no age."""
-
-    name: str
-    outcome: str
-    code: str
-    age_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A verdict over one credential. facts: what it says; at_ms: the time that was asked about."""
+    """A verdict over one credential. facts: what it says."""
 
     title: str
     facts: Mapping[str, str]
-    steps: Sequence[Step]
-    at_ms: int
-
-    @property
-    def outcome(self) -> str:
-        """fail when a step failed, else unknown when one is not known, else pass; never pass without steps."""
-        found = {step.outcome for step in self.steps}
-        if FAIL in found:
-            return FAIL
-        return PASS if found == {PASS} else UNKNOWN
+    verdict: Verdict
 
 
 def words(step: Step) -> str:
@@ -114,9 +95,9 @@ def shown(found: Shown, *, name: str = "verdict") -> str:
         PASS: page.state("good", "Valid.", "Every step passed."),
         FAIL: page.state("bad", "Not valid.", "At least one step failed."),
         UNKNOWN: page.state("unsure", "Not known, so not valid.", "At least one step could not be made."),
-    }[found.outcome]
-    rows = "".join(_step(step) for step in found.steps)
-    asked = f"<p>Asked about <time>{page.day(found.at_ms)}</time>.</p>"
+    }[found.verdict.outcome]
+    rows = "".join(_step(step) for step in found.verdict.steps)
+    asked = f"<p>Asked about <time>{page.day(found.verdict.at_ms)}</time>.</p>"
     inside = f'{whole}{asked}{page.facts(found.facts)}<ol class="steps">{rows}</ol>'
     return page.section(name, found.title, inside)
 
