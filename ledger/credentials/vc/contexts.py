@@ -27,30 +27,46 @@ _OURS_TERMS = (
 CONTEXT: Mapping[str, object] = {
     "@context": {
         "@version": 1.1,
-        "@protected": True,
         "id": "@id",
         "type": "@type",
         **{name: _OURS_VOCABULARY + name for name in sorted([*_OURS_TYPES, *_OURS_TERMS])},
     }
 }
-"""Our own context, for whoever resolves it: every name is one under our vocabulary."""
+"""Our own context, for whoever resolves it: every name is one under our vocabulary.
+
+Not protected: Open Badges and Data Integrity have some of these names for themselves, within their own types.
+"""
 CONTEXT_BYTES = json.dumps(CONTEXT, indent=2).encode() + b"\n"
 
 ALL = None  # of a context with a default vocabulary: it defines every term
+_V2 = """
+BitstringStatusList BitstringStatusListCredential BitstringStatusListEntry DataIntegrityProof EnvelopedVerifiableCredential
+EnvelopedVerifiablePresentation JsonSchema JsonSchemaCredential VerifiableCredential VerifiablePresentation
+... _sd _sd_alg assertionMethod aud authentication capabilityDelegation capabilityInvocation challenge cnf confidenceMethod
+created credentialSchema credentialStatus credentialSubject cryptosuite description digestMultibase digestSRI domain encodedList
+evidence exp expires holder iat id iss issuer jku jsonSchema jwk keyAgreement kid mediaType message name nbf nonce previousProof
+proof proofPurpose proofValue refreshService relatedResource renderMethod status statusListCredential statusListIndex
+statusMessage statusPurpose statusReference statusSize sub termsOfUse ttl type validFrom validUntil verifiableCredential
+verificationMethod x5u
+"""
+_OPEN_BADGES = """
+Achievement AchievementCredential AchievementSubject Address Alignment Criteria EndorsementCredential EndorsementSubject Evidence
+GeoCoordinates IdentifierEntry IdentityObject Image OpenBadgeCredential Profile Related Result ResultDescription
+RubricCriterionLevel
+achievedLevel achievement achievementType activityEndDate activityStartDate additionalName address addressCountry
+addressCountryCode addressLocality addressRegion alignment allowedValue audience awardedDate caption creator creditsAvailable
+creditsEarned criteria dateOfBirth description email endorsement endorsementComment familyName familyNamePrefix fieldOfStudy
+genre geo givenName hashed honorificPrefix honorificSuffix humanCode id identifier identifierType identityHash identityType
+image inLanguage latitude level licenseNumber longitude name narrative official otherIdentifier parentOrg patronymicName phone
+points postOfficeBoxNumber postalCode related requiredLevel requiredValue result resultDescription resultType role
+rubricCriterionLevel salt source specialization status streetAddress tag targetCode targetDescription targetFramework targetName
+targetType targetUrl term type url value valueMax valueMin version
+"""
 TERMS: Mapping[str, frozenset[str] | None] = {
-    V2: frozenset(
-        "VerifiableCredential EnvelopedVerifiableCredential VerifiablePresentation EnvelopedVerifiablePresentation "
-        "JsonSchemaCredential JsonSchema BitstringStatusListCredential BitstringStatusList BitstringStatusListEntry "
-        "DataIntegrityProof id type description digestMultibase digestSRI mediaType name confidenceMethod credentialSchema "
-        "credentialStatus credentialSubject evidence issuer proof refreshService relatedResource renderMethod termsOfUse "
-        "validFrom validUntil holder verifiableCredential".split()
-    ),
+    V2: frozenset(_V2.split()),
     EXAMPLES: ALL,
     UNDEFINED: ALL,
-    OPEN_BADGES: frozenset(
-        "Achievement AchievementCredential AchievementSubject Address Alignment Criteria EndorsementCredential "
-        "EndorsementSubject Evidence GeoCoordinates IdentifierEntry IdentityObject Image OpenBadgeCredential Profile "
-        "Related Result ResultDescription RubricCriterionLevel VerifiableCredential".split()
-    ),
+    OPEN_BADGES: frozenset(_OPEN_BADGES.split()),
     OURS: frozenset([*_OURS_TYPES, *_OURS_TERMS]),
 }
+"""By address; the names that a context gives within a type or a member are among them."""

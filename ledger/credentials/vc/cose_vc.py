@@ -11,7 +11,7 @@ from protocol.errors import Malformed
 from protocol.keys import SigningKey
 from protocol.p256 import P256SigningKey
 
-TYP = 16  # RFC 9596
+CWT_CLAIMS, TYP = 15, 16  # RFC 9597, RFC 9596
 VC_COSE, VP_COSE = "application/vc+cose", "application/vp+cose"
 VC, VP = "application/vc", "application/vp"
 CONTENT = {VC_COSE: VC, VP_COSE: VP}
@@ -21,24 +21,35 @@ METHOD_MAX = 512  # bytes of a verification method
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What is in one, its signature not checked yet. typ: VC_COSE or VP_COSE; method: the verification method it names."""
+    """What is in one, its signature not checked yet. typ: VC_COSE or VP_COSE; method: the verification method it names;
+    claims: the CWT claims of a presentation, which say for whom it was made."""
 
     raw: bytes
     typ: str
     method: str
     document: Mapping[str, Any]
+    claims: Mapping[object, object]
     signed: cose.Sign1
 
 
-def sign(document: Mapping[str, Any], key: SigningKey | P256SigningKey, *, method: str, typ: str = VC_COSE) -> bytes:
+def sign(
+    document: Mapping[str, Any],
+    key: SigningKey | P256SigningKey,
+    *,
+    method: str,
+    typ: str = VC_COSE,
+    claims: Mapping[int, object] | None = None,
+) -> bytes:
     """The document, canonical, in a COSE_Sign1 with its type. Raises Malformed: json_*."""
     protected = {cose.ALG: key.alg, cose.CONTENT_TYPE: CONTENT[typ], cose.KID: method.encode(), TYP: typ}
+    if claims:
+        protected[CWT_CLAIMS] = dict(claims)
     return cose.sign1(key, protected=protected, payload=jcs.canonical(dict(document)))
 
 
-def read(raw: bytes) -> Envelope:
+def read(raw: bytes, *, size_max: int = SIZE_MAX) -> Envelope:
     """Raises Malformed: vc_cose, cose_*, cbor_*, json_*."""
-    signed = cose.parse_sign1(raw, size_max=SIZE_MAX)
+    signed = cose.parse_sign1(raw, size_max=size_max)
     head = signed.protected
     typ, method = head.get(TYP), head.get(cose.KID)
     if not isinstance(typ, str) or typ not in CONTENT or head.get(cose.CONTENT_TYPE, CONTENT.get(typ)) != CONTENT[typ]:
@@ -47,14 +58,16 @@ def read(raw: bytes) -> Envelope:
         raise Malformed("vc_cose", "kid names the verification method")
     if signed.unprotected or signed.payload is None:
         raise Malformed("vc_cose", "everything in the envelope is signed")
-    if not head.keys() <= {cose.ALG, cose.CONTENT_TYPE, cose.KID, TYP, cose.CRIT}:
+    known = {cose.ALG, cose.CONTENT_TYPE, cose.KID, TYP, cose.CRIT} | ({CWT_CLAIMS} if typ == VP_COSE else set())
+    claims = head.get(CWT_CLAIMS, {})
+    if not head.keys() <= known or not isinstance(claims, Mapping):
         raise Malformed("vc_cose", "an envelope has headers that nobody knows")
     try:
         name = method.decode("ascii")
     except UnicodeDecodeError as error:
         raise Malformed("vc_cose", "a verification method is a DID URL") from error
-    document = jcs.parse(signed.payload)
-    return Envelope(raw=raw, typ=typ, method=name, document=document, signed=signed)
+    document = jcs.parse(signed.payload, size_max=size_max)
+    return Envelope(raw=raw, typ=typ, method=name, document=document, claims=claims, signed=signed)
 
 
 def check(envelope: Envelope, key: VerifyingKey) -> None:

@@ -1,28 +1,27 @@
 """What a credential and a presentation must look like before anybody asks who signed them. W3C VC Data Model 2.0 §4."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ledger.credentials.vc import contexts, times
+from ledger.credentials.vc import terms, times
+from ledger.credentials.vc.terms import Terms, is_url
 from protocol.errors import Malformed
 
 CREDENTIAL, PRESENTATION = "VerifiableCredential", "VerifiablePresentation"
 ENVELOPED = "EnvelopedVerifiableCredential"
 LIST_MAX = 64  # contexts, types, subjects, status entries or credentials in one document; more are refused
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
 _TYPED = ("credentialStatus", "credentialSchema", "termsOfUse", "refreshService", "evidence", "proof")
-_LANGUAGE = frozenset({"@value", "@language", "@direction"})
 
 
 def check_credential(found: Mapping[str, Any], *, issued: bool = True) -> None:
-    """Raises Malformed: vc_context, vc_type, vc_id, vc_issuer, vc_subject, vc_status, vc_typed, vc_text, vc_period.
+    """Raises Malformed: vc_context, vc_type, vc_id, vc_issuer, vc_subject, vc_status, vc_typed, vc_text, vc_period,
+    vc_term.
 
     issued: it says who issues it, as every credential does that somebody signed.
     """
-    terms = _contexts(found)
-    if CREDENTIAL not in _types(found, terms):
+    defined = terms.of_contexts(found)
+    if CREDENTIAL not in _types(found, defined):
         raise Malformed("vc_type", f"a credential is a {CREDENTIAL}")
     _check_id(found, "vc_id")
     if issued or "issuer" in found:
@@ -30,27 +29,28 @@ def check_credential(found: Mapping[str, Any], *, issued: bool = True) -> None:
     _check_subjects(found.get("credentialSubject"))
     for name in _TYPED:
         for each in listed(found, name) if name in found else ():
-            _check_typed(each, terms, name)
+            _check_typed(each, defined, name)
     for name in ("name", "description"):
         _check_text(found, name)
     valid_from, valid_until = period(found)
     if valid_from is not None and valid_until is not None and valid_from > valid_until:
         raise Malformed("vc_period", "a credential is valid from before it is valid until")
+    terms.check(found, defined)
 
 
-def check_presentation(found: Mapping[str, Any]) -> None:
-    """Raises Malformed: vp_holder, vp_credential; vc_* as `check_credential` of it and of those in it."""
-    terms = _contexts(found)
-    if PRESENTATION not in _types(found, terms):
+def check_presentation(found: Mapping[str, Any], *, within: bool = True) -> None:
+    """Raises Malformed: vp_holder, vp_credential; vc_* as `check_credential` of it and, `within`, of those in it."""
+    defined = terms.of_contexts(found)
+    if PRESENTATION not in _types(found, defined):
         raise Malformed("vc_type", f"a presentation is a {PRESENTATION}")
     _check_id(found, "vc_id")
     holder_of(found)
     for each in listed(found, "verifiableCredential") if "verifiableCredential" in found else ():
         if not isinstance(each, Mapping):
             raise Malformed("vp_credential", "a presentation has credentials as objects")
-        if enveloped(each):
-            continue
-        check_credential(each)
+        if within and not enveloped(each):
+            check_credential(each)
+    terms.check(found, defined)
 
 
 def enveloped(found: Mapping[str, Any]) -> bool:
@@ -112,55 +112,13 @@ def listed(found: Mapping[str, Any], name: str) -> list[Any]:
     return values
 
 
-def is_url(name: object) -> bool:
-    """Whether this is a URL (WHATWG), a DID or a URN among them."""
-    return isinstance(name, str) and _URL.fullmatch(name) is not None
-
-
-def _contexts(found: Mapping[str, Any]) -> frozenset[str] | None:
-    """The terms that a document's contexts define; None: every one."""
-    given = listed(found, "@context")
-    if not given or given[0] != contexts.V2:
-        raise Malformed("vc_context", f"the first context is {contexts.V2}")
-    terms: set[str] = set()
-    every = False
-    own: dict[str, object] = {}
-    for each in given:
-        if isinstance(each, str):
-            if each not in contexts.TERMS:
-                raise Malformed("vc_context", "a context that is not known here, and none is fetched")
-            known = contexts.TERMS[each]
-            every, terms = (True, terms) if known is None else (every, terms | known)
-        elif isinstance(each, Mapping):
-            every = _inline(each, terms, own, every)
-        else:
-            raise Malformed("vc_context", "a context is an address or an object")
-    return None if every else frozenset(terms)
-
-
-def _inline(context: Mapping[str, Any], terms: set[str], own: dict[str, object], every: bool) -> bool:
-    """Take up a context that stands in the document. Whether every term is defined with it."""
-    base = contexts.TERMS[contexts.V2] or frozenset()
-    for name, value in context.items():
-        if name == "@vocab":
-            every = value is not None
-        elif name.startswith("@"):
-            continue
-        elif name in base or own.get(name, value) != value:
-            raise Malformed("vc_context", "a context gives a term that is taken another meaning")
-        else:
-            terms.add(name)
-            own[name] = value
-    return every
-
-
-def _types(found: Mapping[str, Any], terms: frozenset[str] | None) -> Sequence[str]:
+def _types(found: Mapping[str, Any], defined: Terms) -> Sequence[str]:
     types = listed(found, "type")
     if not types or not all(isinstance(each, str) for each in types):
         raise Malformed("vc_type", "types are texts")
     if len(set(types)) != len(types):
         raise Malformed("vc_type", "a type is named once")
-    if terms is not None and not all(each in terms or is_url(each) for each in types):
+    if not all(terms.means(each, defined) for each in types):
         raise Malformed("vc_type", "a type that no context of the document defines")
     return types
 
@@ -188,22 +146,22 @@ def _check_subjects(subjects: object) -> None:
         _check_id(each, "vc_subject")
 
 
-def _check_typed(found: object, terms: frozenset[str] | None, name: str) -> None:
+def _check_typed(found: object, defined: Terms, name: str) -> None:
     if not isinstance(found, Mapping):
         raise Malformed("vc_typed", f"{name} is an object")
-    _types_of_part(found, terms, name)
+    _types_of_part(found, defined, name)
     _check_id(found, "vc_status" if name == "credentialStatus" else "vc_id")
 
 
-def _types_of_part(found: Mapping[str, Any], terms: frozenset[str] | None, name: str) -> None:
+def _types_of_part(found: Mapping[str, Any], defined: Terms, name: str) -> None:
     try:
-        _types(found, terms)
+        _types(found, defined)
     except Malformed as error:
         raise Malformed("vc_typed", f"{name} has a type that is defined") from error
 
 
 def _check_text(found: Mapping[str, Any], name: str) -> None:
     for each in listed(found, name) if name in found else ():
-        whole = isinstance(each, Mapping) and isinstance(each.get("@value"), str) and each.keys() <= _LANGUAGE
+        whole = isinstance(each, Mapping) and isinstance(each.get("@value"), str) and each.keys() <= terms.LANGUAGE
         if not isinstance(each, str) and not whole:
             raise Malformed("vc_text", f"{name} is a text, or one with its language")

@@ -1,6 +1,7 @@
 """JSON as one text: read strictly, and written canonically. RFC 8259, RFC 7493 (I-JSON), RFC 8785 (JCS)."""
 
 import json
+import math
 from typing import Any
 
 import rfc8785
@@ -19,7 +20,10 @@ def parse(data: bytes | str, *, size_max: int = SIZE_MAX) -> dict[str, Any]:
     if len(raw) > size_max:
         raise Malformed("json_size", f"at most {size_max} bytes")
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        text = raw.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        if "\\u" in text:  # an escape can name half a character, which nobody could write again
+            json.dumps(value, ensure_ascii=False).encode()
     except Malformed:
         raise
     except (ValueError, RecursionError) as error:
@@ -51,6 +55,8 @@ def check(value: object, depth: int = 1) -> None:
             check(each, depth + 1)
     elif isinstance(value, int) and abs(value) > NUMBER_MAX:
         raise Malformed("json_number", "a whole number that not every reader can hold")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise Malformed("json_number", "a number that no reader can hold")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

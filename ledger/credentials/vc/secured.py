@@ -11,6 +11,7 @@ from ledger.credentials.vc.integrity import Proof
 from ledger.credentials.vc.multikey import VerifyingKey
 from ledger.credentials.vc.sdjwt import SdJwt
 from ledger.credentials.vc.status import Entry
+from protocol import cose
 from protocol.cose import Sign1
 from protocol.errors import BadSignature, Malformed
 
@@ -51,8 +52,6 @@ class Secured:
     def check(self, key: VerifyingKey, *, now_ms: int) -> None:
         """Raises BadSignature, Malformed: proof_*, alg_*, unless the key signed it to assert it."""
         if isinstance(self.made, Sign1):
-            from protocol import cose
-
             cose.verify_sign1(self.made, key)
         elif isinstance(self.made, SdJwt):
             jws.check(self.made.token, key)
