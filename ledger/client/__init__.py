@@ -8,7 +8,17 @@ statement for good: what a proxy or a wrong address says does not.
 `exchanges` says what is asked and in which order, `answers` what is answered; `Client` and `AsyncClient` carry it.
 """
 
-from ledger.client.answers import PROBLEM_KEY, PROBLEM_TYPE, LedgerBusy, LedgerRefused, Registered, Status, Verdict
+from ledger.client.answers import (
+    PROBLEM_KEY,
+    PROBLEM_TYPE,
+    ContractEntries,
+    LedgerBusy,
+    LedgerRefused,
+    Registered,
+    Status,
+    Told,
+    Verdict,
+)
 from ledger.client.asynchronous import AsyncClient
 from ledger.client.blocking import Client
 from ledger.client.exchanges import BATCH_MAX, BATCH_SIZE_MAX, BODY_MAX
@@ -21,9 +31,11 @@ __all__ = [
     "PROBLEM_TYPE",
     "AsyncClient",
     "Client",
+    "ContractEntries",
     "LedgerBusy",
     "LedgerRefused",
     "Registered",
     "Status",
+    "Told",
     "Verdict",
 ]

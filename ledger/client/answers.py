@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from protocol import cbor, receipt
+from protocol import cbor, receipt, statement
 from protocol.errors import Malformed, ProtocolError, Unavailable, VerificationFailed
 
 PROBLEM_TYPE = "application/concise-problem-details+cbor"
@@ -67,6 +67,28 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A statement as a ledger hands it out with others. at_ms: when it says that it was registered; nothing is checked."""
+
+    index: int
+    at_ms: int
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractEntries:
+    """What one contract of an epoch was told, in order; nothing is checked, and what we may not read is left out.
+
+    next: the index to ask from for what follows; size: of the tree, which `next` is once all was seen.
+    """
+
+    epoch: int
+    entries: tuple[Told, ...]
+    next: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An answer whose body was read to its end. headers: by lower-case name."""
 
@@ -113,6 +135,21 @@ def status(answer: Answer) -> Status:
         raise Malformed("ledger_answer", "the ledger's status names no origin")
     epoch, size, minimum = (_count(facts, name) for name in ("epoch", "size", "minimum"))
     return Status(origin=facts["origin"], epoch=epoch, size=size, minimum=minimum, facts=facts)
+
+
+def contract_entries(answer: Answer, name: str, first: int) -> ContractEntries:
+    """What the contract `name` was told from index `first` on. Raises LedgerRefused; LedgerBusy; Malformed."""
+    found = cbor.decode(content(answer), size_max=len(answer.body))
+    if not isinstance(found, dict) or found.get("contract") != name or not isinstance(found.get("entries"), list):
+        raise Malformed("ledger_answer", "these are no entries of the contract")
+    told = tuple(_told_entry(each) for each in found["entries"])
+    epoch, after, size = (_count(found, field) for field in ("epoch", "next", "size"))
+    places = [each.index for each in told]
+    if places != sorted(set(places)) or (told and not first <= places[0] <= places[-1] < after):
+        raise Malformed("ledger_answer", "entries come in their order, and from where they were asked for")
+    if after < first or (after == first < size) or after > max(first, size):
+        raise Malformed("ledger_answer", "the ledger does not say where to look next")
+    return ContractEntries(epoch=epoch, entries=told, next=after, size=size)
 
 
 def named(answer: Answer) -> str:
@@ -182,8 +219,15 @@ def _told(problem: object) -> tuple[str | None, str]:
     return (code if isinstance(code, str) and _CODE.fullmatch(code) else None), shown
 
 
-def _count(facts: Mapping[str, object], name: str) -> int:
+def _told_entry(each: object) -> Told:
+    raw = each.get("statement") if isinstance(each, dict) else None
+    if not isinstance(each, dict) or not isinstance(raw, bytes) or not 0 < len(raw) <= statement.SIZE_MAX:
+        raise Malformed("ledger_answer", "an entry of a contract has an index, a time and a statement")
+    return Told(index=_count(each, "index"), at_ms=_count(each, "at_ms"), statement=raw)
+
+
+def _count(facts: Mapping[Any, object], name: str) -> int:
     value = facts.get(name)
     if type(value) is not int or not 0 <= value <= INDEX_MAX:
-        raise Malformed("ledger_answer", f"the ledger's status has no {name}")
+        raise Malformed("ledger_answer", f"the ledger's answer has no {name}")
     return value

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import httpx
 
 from ledger.client import exchanges
-from ledger.client.answers import Answer, Registered, Status, Verdict
+from ledger.client.answers import Answer, ContractEntries, Registered, Status, Verdict
 from ledger.client.exchanges import Exchange, Request
 from ledger.client.transport import TIMEOUT_S, Body, base, headers, unreachable
 from protocol import merkle
@@ -62,6 +62,13 @@ class AsyncClient:
     async def transparent(self, entry_id: str) -> bytes:
         """The statement of an entry with its receipt for the newest tree attached. Raises as `statement`."""
         return await self._run(exchanges.transparent(entry_id))
+
+    async def contract_entries(self, name: str, first: int = 0) -> ContractEntries:
+        """What a contract was told from index `first` on; ask again from its `next` while that is below its `size`.
+
+        Raises LedgerRefused: contract_unknown. Who signs its requests gets what members may read, and others just what all may.
+        """
+        return await self._run(exchanges.contract_entries(name, first))
 
     def of_epoch(self, epoch: int) -> Self:
         """The same client for one epoch of the ledger, also one that has ended: its checkpoint, nodes, proofs and entries."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from ledger.client import answers
-from ledger.client.answers import Answer, LedgerBusy, LedgerRefused, Registered, Status, Verdict
+from ledger.client.answers import Answer, ContractEntries, LedgerBusy, LedgerRefused, Registered, Status, Verdict
 from protocol import cbor, merkle, receipt, statement, tiles
 from protocol.errors import NotFound
 
@@ -19,6 +19,9 @@ BODY_MAX = 65_536  # bytes of most answers: a statement, or a checkpoint with al
 BATCH_MAX = 256  # statements in one request; more are sent in several
 BATCH_SIZE_MAX = 4 * 1024 * 1024  # bytes of one request; a batch that is larger is sent in several
 BATCH_ANSWER_MAX = BATCH_MAX * (receipt.SIZE_MAX + 1024)  # bytes of the verdicts; a longer answer is malformed
+CONTRACT_ENTRIES_MAX = (
+    1024 * 1024 + BODY_MAX
+)  # bytes of what a contract was told, in one answer: a ledger's MiB, and its frame
 BUNDLE_MAX = tiles.WIDTH * (2 + tiles.ENTRY_SIZE_MAX)  # bytes of a bundle of the longest entries that there are
 POLLS_MAX = 60  # questions after one running statement; then its caller is told to come back
 POLLING_MAX_S = 30.0  # of pauses between them, likewise
@@ -108,6 +111,14 @@ def transparent(entry_id: str) -> Exchange[bytes]:
     raw = yield from statement_of(entry_id)
     proof = yield from receipt_of(entry_id)
     return receipt.attach(raw, [proof])
+
+
+def contract_entries(name: str, first: int) -> Exchange[ContractEntries]:
+    """What a contract was told from index `first` on, as far as one answer goes. Raises LedgerRefused: contract_unknown."""
+    if not answers.is_name(name):
+        raise NotFound("contract_unknown", "no contract is named so")
+    answer = yield Request(path=f"/contracts/{name}/entries?from={first:d}", answer_max=CONTRACT_ENTRIES_MAX)
+    return answers.contract_entries(answer, name, first)
 
 
 def checkpoint() -> Exchange[str]:

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from ledger.http import pages, problems
 from ledger.http.entries import Entries
+from ledger.http.feed import Feed
 from ledger.http.pages import Pages
 from ledger.http.public import Public
 from ledger.http.readers import Readers
@@ -101,6 +102,7 @@ def app(
     readers, public = Readers(source, addresses=addresses), Public(source)
     registration = Registration(source, metrics, answer_within_s=answer_within_s)
     entries, shown = Entries(source, registration.operations, readers), Pages(source, readers)
+    feed = Feed(source, readers, public)
     ways = (
         _Way(path="/batches", name="batch", handler=registration.batch, method="POST", shared=False),
         _Way(path="/entries/{entry_id}", name="entry", handler=entries.receipt),
@@ -108,6 +110,8 @@ def app(
         _Way(path="/entries/{entry_id}/transparent", name="transparent", handler=entries.transparent, shared=False),
         _Way(path="/entries/{entry_id}/proof", name="proof", handler=entries.proof),
         _Way(path="/consistency/{size1}", name="consistency", handler=entries.consistency),
+        _Way(path="/contracts/{name}/entries", name="feed", handler=feed.entries, shared=False),
+        _Way(path="/epochs/{epoch}/contracts/{name}/entries", name="feed", handler=feed.entries, shared=False),
         _Way(path="/.well-known/scitt-keys", name="keys", handler=public.keys),
         _Way(path="/.well-known/scitt-keys/{kid}", name="key", handler=public.key),
         _Way(path="/checkpoint", name="checkpoint", handler=public.checkpoint),

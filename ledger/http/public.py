@@ -36,13 +36,13 @@ class Public:
 
     async def checkpoint(self, request: Request) -> Response:
         """GET /checkpoint, /epochs/{epoch}/checkpoint: the newest signed note, with its cosignatures."""
-        note = self._shelf(request).checkpoint()
+        note = self.shelf(request).checkpoint()
         media = "text/plain; charset=utf-8"
         return caching.answer(request, note.encode(), media=media, cache=caching.SHORT, compress=False)
 
     async def tile(self, request: Request) -> Response:
         """GET /tile/..., /epochs/{epoch}/tile/...: hashes, or entries."""
-        wanted, shelf = tiles.Tile.from_path(f"tile/{request.path_params['path']}"), self._shelf(request)
+        wanted, shelf = tiles.Tile.from_path(f"tile/{request.path_params['path']}"), self.shelf(request)
         hashes = wanted.level is not None
         job = shelf.tile if hashes else shelf.entries
         return await self._source.read(
@@ -55,7 +55,7 @@ class Public:
             )
         )
 
-    def _shelf(self, request: Request) -> Shelf:
+    def shelf(self, request: Request) -> Shelf:
         """The epoch that a path names, else the newest. Raises NotFound: epoch_unknown."""
         engine, named = self._source.engine, request.path_params.get("epoch")
         if named is None:

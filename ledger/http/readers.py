@@ -1,7 +1,7 @@
 """Who may read a statement over HTTP: whoever signed the request (RFC 9421), as far as the registration policy lets them."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -10,7 +10,7 @@ from ledger import policy, signing
 from ledger.http.source import Source
 from ledger.log.shelf import Shelf
 from ledger.registry import records
-from ledger.rules import Refused
+from ledger.rules import Refused, State
 from ledger.signing import Memory, NotSigned
 from protocol import statement
 from protocol.keys import PublicKey
@@ -36,15 +36,16 @@ class Readers:
     def public(self, shelf: Shelf, index: int) -> Statement | None:
         """The statement at an index, when anybody may read it. Blocks. Raises NotFound; Unavailable."""
         found = statement.parse(shelf.statement(index))
-        try:
-            self._check(found, None)
-        except Refused:
-            return None
-        return found
+        return found if self.readable([found], None)[0] else None
+
+    def readable(self, found: Sequence[Statement], who: bytes | None) -> list[bool]:
+        """Which of these the key with this thumbprint (None: anybody) may read now, by one state. Blocks."""
+        now_ms = time.time_ns() // 1_000_000
+        return self._source.engine.look(lambda state: [_may(state, each, who, now_ms) for each in found])
 
     def _statement(self, scope: Scope, entry_id: str) -> bytes:
         shelf, index = self._source.engine.locate(entry_id)
-        who = self._who(scope)
+        who = self.who(scope)
         raw = shelf.statement(index)
         try:
             self._check(statement.parse(raw), who)
@@ -54,8 +55,8 @@ class Readers:
             raise
         return raw
 
-    def _who(self, scope: Scope) -> bytes | None:
-        """The thumbprint of the key that signed the request; None when nobody did. Raises NotSigned; Unavailable."""
+    def who(self, scope: Scope) -> bytes | None:
+        """The thumbprint of the key that signed the request; None when nobody did. Blocks. Raises NotSigned; Unavailable."""
         if not any(name.decode("latin-1") in SIGNED for name, _ in scope["headers"]):
             return None
         return signing.verify(
@@ -74,6 +75,14 @@ class Readers:
     def _check(self, found: Statement, who: bytes | None) -> None:
         now_ms = time.time_ns() // 1_000_000
         self._source.engine.look(lambda state: policy.check_read(state, found, who, now_ms=now_ms))
+
+
+def _may(state: State, found: Statement, who: bytes | None, now_ms: int) -> bool:
+    try:
+        policy.check_read(state, found, who, now_ms=now_ms)
+    except Refused:
+        return False
+    return True
 
 
 def _called(scope: Scope) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The reading side of a log: statements, receipts, proofs and tiles of one epoch, for any number of threads."""
 
+import contextlib
 import functools
 import re
 import threading
@@ -17,6 +18,9 @@ from protocol.errors import NotFound, Unavailable
 
 HIGH = 4  # the level from which on nodes are remembered: one for 16 entries
 HIGH_NODES_MAX = 65_536  # nodes, some 10 MB; the one not used for longest goes first
+OF_CONTRACT_MAX = 256  # statements of one contract that are handed out at once; then the caller asks for what follows
+OF_CONTRACT_SIZE_MAX = 1024 * 1024  # bytes of them, likewise
+LOOKED_MAX = 4096  # entries looked at for them, likewise: however rare a contract is, nobody else waits for longer
 TREES_MAX = 4  # sizes of trees whose right edge is remembered: the newest, the cosigned, and who is late
 
 T = TypeVar("T")
@@ -99,6 +103,24 @@ class Shelf:
         if found is None:
             raise Unavailable("entry_missing", "the database lacks an entry: run fsck")
         return found
+
+    def of_contract(self, name: str, first: int) -> tuple[list[Entry], int, int]:
+        """What one contract judged from index `first` on, but for what was taken away; where to look next; and the size of the
+        tree, which is where to look next once all was seen.
+
+        No index over the entries is kept for this: a follower has looked at all but the newest.
+        """
+        size = self.published.size
+        found: list[Entry] = []
+        room, after = OF_CONTRACT_SIZE_MAX, max(first, min(first + LOOKED_MAX, size))
+        with self._reading, contextlib.closing(self._reader.of_contract(name, first, after)) as entries:
+            for each in entries:
+                room -= len(each.statement)
+                if (found and room < 0) or len(found) == OF_CONTRACT_MAX:
+                    after = each.place
+                    break
+                found.append(each)
+        return found, after, size
 
     def index_of(self, digest: bytes) -> int:
         """The index of the entry with these 32 bytes. Raises NotFound: entry_unknown."""

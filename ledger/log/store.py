@@ -5,7 +5,7 @@ WAL with synchronous=FULL: what `commit` has returned from is on disk. A `Store`
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -255,6 +255,15 @@ class Store:
         """The entries that one contract judged, in order."""
         sql = "SELECT place, digest, statement, contract, at_ms FROM entry WHERE contract = ? ORDER BY place"
         for row in self._db.execute(sql, (name,)):
+            yield _entry(row)
+
+    def of_contract(self, name: str, first: int, end: int) -> Generator[Entry]:
+        """The entries that one contract judged, from index `first` on and below `end`, in order, but for what was taken away."""
+        sql = (
+            "SELECT place, digest, statement, contract, at_ms FROM entry "
+            "WHERE place >= ? AND place < ? AND contract = ? AND statement != ? ORDER BY place"
+        )
+        for row in self._db.execute(sql, (first, end, name, keeping.GONE)):
             yield _entry(row)
 
     def counts(self) -> Mapping[str, int]:

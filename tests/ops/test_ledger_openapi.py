@@ -20,7 +20,7 @@ from ledger.log.engine import Engine
 from ledger.metrics import Metrics
 from protocol import cbor, notes, receipt, statement, tlog_proof
 from protocol.errors import NotFound, Unavailable, VigilError
-from protocol.keys import PublicKey
+from protocol.keys import PublicKey, SigningKey
 from tests.support import ledgers, policies
 from tests.support.openapi import Document
 from tests.support.tools import REPOSITORY
@@ -32,6 +32,11 @@ CBOR = {"content-type": registration.CBOR}
 LATER = {**COSE, "prefer": "respond-async"}
 CODES = DOCUMENT.whole["x-codes"]
 STORED = ("/checkpoint", "/status", "/openapi.json", "/.well-known/scitt-keys")
+FEEDS = tuple(
+    (f"{under}/contracts/anchors/entries", f"{of}/contracts/{{name}}/entries")
+    for under, of in (("", ""), ("/epochs/1", "/epochs/{epoch}"))
+)
+UNKNOWN = SigningKey.from_seed(bytes([8]) * 32)
 OF_AN_ENTRY = ("", "/statement", "/transparent", "/proof")
 
 
@@ -169,6 +174,7 @@ async def _read(look: Look, engine: Engine, folder: Path, patch: pytest.MonkeyPa
         ("/epochs/1/tile/entries/000.p/2", "/epochs/{epoch}/tile/{path}"),
         ("/log/static/log.css", "/log/static/{name}"),
         ("/log/static/icon.svg", "/log/static/{name}"),
+        *FEEDS,
     ]
     for path, of in kept:
         tag = (await look.get(path, of)).headers["etag"]
@@ -188,6 +194,7 @@ async def _read(look: Look, engine: Engine, folder: Path, patch: pytest.MonkeyPa
         ("/consistency/99", "/consistency/{size1}"),
         ("/entries/0.0", "/entries/{entry_id}"),
         ("/", "/"),
+        *((f"{path}?from=x", of) for path, of in FEEDS),
         *((f"/entries/1.{index}{part}", f"/entries/{{entry_id}}{part}") for part in OF_AN_ENTRY for index in (1, 99)),
     ):
         await look.get(path, of)
@@ -204,6 +211,7 @@ async def _read(look: Look, engine: Engine, folder: Path, patch: pytest.MonkeyPa
         ("consistency", NotFound("size_pruned", "gone"), 410),
         ("entry", Unavailable("entry_missing", "damaged"), 503),
         ("entry", NotFound("entry_pruned", "gone"), 410),
+        ("of_contract", Unavailable("entry_missing", "damaged"), 503),
     ]
     reading = {
         "tile": [("/tile/0/000.p/2", "/tile/{path}"), ("/epochs/1/tile/0/000.p/2", "/epochs/{epoch}/tile/{path}")],
@@ -212,6 +220,7 @@ async def _read(look: Look, engine: Engine, folder: Path, patch: pytest.MonkeyPa
         "statement": [("/entries/1.1/statement", "/entries/{entry_id}/statement")],
         "consistency": [("/consistency/2", "/consistency/{size1}")],
         "entry": [("/log/entries/1.1", "/log/entries/{entry_id}")],
+        "of_contract": list(FEEDS),
     }
     for name, error, status in failures:
         with patch.context() as broken:
@@ -226,10 +235,13 @@ async def _private(look: Look, engine: Engine, folder: Path, patch: pytest.Monke
     engine.register(policies.read_by(folder, engine, "issuer"))
     name = engine.register(ledgers.anchor(1)).entry_id
     engine.register(ledgers.admission(folder, ledgers.STRANGER, "other"))
-    for part in ("statement", "transparent"):
-        path, of = f"/entries/{name}/{part}", f"/entries/{{entry_id}}/{part}"
+    of_an_entry = [
+        (f"/entries/{name}/{part}", f"/entries/{{entry_id}}/{part}") for part in ("statement", "transparent")
+    ]
+    for path, of in (*of_an_entry, *FEEDS):
         await look.get(path, of)
-        await look.get(path, of, **policies.signed(path, ledgers.STRANGER))
+        for who in (ledgers.STRANGER, UNKNOWN):
+            await look.get(path, of, **policies.signed(path, who))
         with patch.context() as busy:
             busy.setattr(signing, "NONCES_MAX", 0)
             await look.get(path, of, **policies.signed(path, ledgers.STRANGER))
