@@ -91,7 +91,7 @@ class Office:
     ) -> Issued:
         """Issue a draft. Raises as `issue`."""
         with self._turn:
-            self._check_draft(draft)
+            self.check_draft(draft)
             made = self._its.issue(draft, holder=holder, format=form, days=days)
             self._its.publish()  # the first credential of a list brings the list
         return made
@@ -147,14 +147,12 @@ class Office:
         ended = row.state == "valid" and row.until_ms <= self._now_ms()
         return EXPIRED if ended else row.state
 
-    def _check_draft(self, draft: Mapping[str, object]) -> None:
+    def check_draft(self, draft: Mapping[str, object]) -> None:
         """What cannot be is not signed. Raises Malformed."""
         names, subject = draft["type"], draft["credentialSubject"]
         assert isinstance(names, list) and isinstance(subject, Mapping)
-        kind = types.CATALOGUE[names[-1]]
-        for field in kind.fields:
-            if field.name in subject and not types.can_be(field.kind, subject[field.name]):
-                raise Malformed(f"{field.kind}_bad", f"{field.label} ({field.name}) cannot be {subject[field.name]!r}")
+        for problem in types.check(names[-1], subject):
+            raise Malformed(problem.code, f"{problem.field} cannot be as it stands")
 
     @property
     def _its(self) -> Issuer:

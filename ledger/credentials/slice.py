@@ -5,17 +5,27 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any
 
+from ledger.credentials import types
 from ledger.credentials.api.issuing import Issuing
 from ledger.credentials.api.public import Public
 from ledger.credentials.api.vcapi import VcApi
+from ledger.credentials.exchange.offering import Offering
+from ledger.credentials.exchange.oid4vci import Configuration
+from ledger.credentials.exchange.routes import Exchange
+from ledger.credentials.exchange.store import Store
 from ledger.credentials.office import Office
 from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
 from ledger.credentials.pages.holder import Holder
+from ledger.credentials.pages.issuer import Issuers
+from ledger.credentials.vc import jcs, secured
+from ledger.credentials.vc.multikey import VerifyingKey
 from ledger.party.mount import Face, Slice
 from ledger.party.node import Node
+from protocol import base64text
 from protocol.errors import Unavailable
 from protocol.keys import SigningKey
 
@@ -32,20 +42,49 @@ async def opened(node: Node) -> AsyncIterator[Face]:
         doors = held.enter_context(contextlib.closing(Access.open(node.folder, random_bytes=os.urandom)))
         office = Office.open(node, base=lambda: base(node), now_ms=_now_ms, random_bytes=os.urandom)
         held.callback(office.close)
+        kept = held.enter_context(contextlib.closing(Store.open(node.folder, random_bytes=os.urandom)))
+        offering = _offering(node, office, kept) if office.opened else None
+        exchange = Exchange(offering, None)
         front = Front(node, doors, now_ms=_now_ms)
         public = Public(office)
-        routes = [*public.routes(), *Issuing(node, office).routes()]
+        routes = [*public.routes(), *Issuing(node, office).routes(), *exchange.routes()]
         if node.chosen.vc_api:
             apart = SigningKey.from_seed(os.urandom(32))
             routes += VcApi(apart, now_ms=_now_ms, authorities=lambda: node.authorities).routes()
-        pages = [*front.routes(), *Holder(front).routes()]
+        issuers = Issuers(front, office, offering, party=node.name)
+        pages = [*front.routes(), *Holder(front).routes(), *issuers.routes()]
         await held.enter_async_context(_running(_publishing(node, office)))
-        yield Face(routes=routes, pages=pages, well_known=public.well_known())
+        yield Face(routes=routes, pages=pages, well_known=[*public.well_known(), *exchange.well_known(f"/{NAME}")])
 
 
 def base(node: Node) -> str:
     """The address of this use case for others: that of the settings, else the bound one, which holds on this machine alone."""
     return (node.chosen.url or f"http://{min(node.authorities, default='')}") + f"/{NAME}"
+
+
+def _offering(node: Node, office: Office, kept: Store) -> Offering:
+    """What wallets get from this issuer."""
+
+    def issue(said: Mapping[str, Any], form: str, holder: VerifyingKey) -> str | dict[str, Any]:
+        raw = office.issue_draft(said["draft"], form, holder, days=said["days"]).raw
+        if form == secured.DATA_INTEGRITY:
+            return jcs.parse(raw)
+        return base64text.encode_url(raw) if form == secured.COSE else raw.decode("ascii")
+
+    offered = [
+        Configuration(type=kind.name, format=form, name=kind.label)
+        for kind in types.CATALOGUE.values()
+        for form in secured.FORMATS
+    ]
+    return Offering(
+        kept,
+        issue,
+        offered,
+        base=lambda: base(node),
+        name=node.name,
+        random_bytes=os.urandom,
+        now_ms=_now_ms,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -4,16 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from ledger.credentials import paper
 from ledger.credentials.pages import page
-from ledger.credentials.types.catalogue import CATALOGUE, DATE, JURISDICTION, VALUE_MAX, Type
+from ledger.credentials.types.catalogue import CATALOGUE, CHOICE, DATE, JURISDICTION, VALUE_MAX, Field, Type
 
-SHOWN_MAX = 200  # rows of the list on one page; the rest is on the next one
+REFRESH = "refresh"
+SHOWN_MAX = 200  # rows of the list; older ones are found by `vigil credentials issuer list`
 STATES: Mapping[str, tuple[str, str]] = {
     "valid": ("good", "Valid"),
     "suspended": ("unsure", "Suspended"),
     "revoked": ("bad", "Revoked"),
     "expired": ("unsure", "Ended"),
-    "replaced": ("unsure", "Replaced by a newer one"),
 }
 FORMATS = (
     ("ldp_vc", "A file that anybody's software reads (Data Integrity)"),
@@ -48,16 +49,14 @@ def kind(name: str) -> str:
     return CATALOGUE[name].label if name in CATALOGUE else name
 
 
-def home(rows: Sequence[Row], *, did: str, now_ms: int, more: str = "") -> str:
-    """The list, and the way to a new credential. more: where the next page is, as a query."""
+def home(rows: Sequence[Row], *, did: str, now_ms: int) -> str:
+    """The list, and the way to a new credential."""
     options = [(each.name, each.label) for each in CATALOGUE.values()]
     new = f'<form method="get" action="{page.BASE}/issuer/new">{page.choice("type", "Kind of credential", options)}'
     new += '<p class="row"><button type="submit">Go on</button></p></form>'
     cells = ([page.link(f"issuer/credentials/{row.id}", kind(row.type)), *_cells(row, now_ms)] for row in rows)
     heads = ("Kind", "Where", "Issued", "Until", "State")
     listed = page.table("The newest first", heads, cells, empty="You have issued nothing yet.")
-    if more:
-        listed += f"<p>{page.link(f'issuer/?{more}', 'Older ones')}</p>"
     return (
         f"<h1>Issue</h1>{page.facts({'You issue as': did or 'nobody yet: run `vigil credentials issuer init`'})}"
         + page.section("new", "Issue a credential", new)
@@ -67,17 +66,7 @@ def home(rows: Sequence[Row], *, did: str, now_ms: int, more: str = "") -> str:
 
 def blank(found: Type, *, values: Mapping[str, str], trouble: str = "") -> str:
     """The form of a type. trouble: what was wrong with what was sent before."""
-    fields = "".join(
-        page.field(
-            each.name,
-            each.label,
-            hint=_HINTS.get(each.kind, ""),
-            value=values.get(each.name, ""),
-            needed=each.required,
-            most=VALUE_MAX,
-        )
-        for each in found.fields
-    )
+    fields = "".join(_field(each, values.get(each.name, "")) for each in found.fields)
     fields += page.field(
         "holder",
         "Holder's key (did:key)",
@@ -126,11 +115,22 @@ def one(row: Row, facts: Mapping[str, str], *, now_ms: int, ready: str = "") -> 
     return f"<h1>{escape(kind(row.type))}</h1>{state}{parts}<p>Issued {page.time(row.issued_ms, now_ms)}.</p>"
 
 
+def offer(found: Type, *, link: str, tx_code: str | None, until_ms: int, now_ms: int) -> str:
+    """The code that a holder scans, once. link: what it says; tx_code: what the holder is told another way."""
+    drawn = f'<div class="code">{paper.drawn(link, label="The offer as a QR code")}</div>'
+    told = f"<p>Tell the holder this number yourself: <strong>{escape(tx_code)}</strong></p>" if tx_code else ""
+    note = f"<p>It is good once, until {page.time(until_ms, now_ms)}. It names nobody: whoever has both can take it up.</p>"
+    same = f"<details><summary>The same as a link</summary><pre>{escape(link)}</pre></details>"
+    inside = f"{told}{drawn}{note}{same}<p>{page.link('issuer/', 'Back to the list')}</p>"
+    return f"<h1>Offer: {escape(found.label)}</h1>{page.section('offer', 'For the holder to scan', inside)}"
+
+
 def confirm(row: Row, deed: str) -> str:
     """Whether that is really meant."""
     name, what, look = _DEEDS[deed]
     asked = page.facts({"Kind": kind(row.type), "Number on the ledger": row.id})
-    sure = page.form(f"issuer/credentials/{row.id}/{deed}", "", f"Yes: {name.lower()} it", kind=look)
+    why = "" if deed == REFRESH else page.field("reason", "Why", hint="It stays here, for your own records.")
+    sure = page.form(f"issuer/credentials/{row.id}/{deed}", why, f"Yes: {name.lower()}", kind=look)
     back = f"<p>{page.link(f'issuer/credentials/{row.id}', 'No, go back')}</p>"
     inside = f"{asked}<p>{escape(what)}</p>{sure}{back}"
     return f"<h1>{escape(name)}?</h1>{page.section('sure', 'What will happen', inside)}"
@@ -139,6 +139,13 @@ def confirm(row: Row, deed: str) -> str:
 def possible(row: Row, deed: str) -> bool:
     """Whether this can be done to it as it stands."""
     return deed in _POSSIBLE.get(row.state, ())
+
+
+def _field(found: Field, value: str) -> str:
+    if found.kind == CHOICE:
+        return page.choice(found.name, found.label, [(each, each) for each in found.values], chosen=value)
+    hint = found.hint or _HINTS.get(found.kind, "")
+    return page.field(found.name, found.label, hint=hint, value=value, needed=found.required, most=VALUE_MAX)
 
 
 def _cells(row: Row, now_ms: int) -> Iterable[str]:
