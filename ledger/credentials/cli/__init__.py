@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.credentials.cli import access
+from ledger.credentials.cli import access, governance
 
 
 @click.group()
@@ -11,3 +11,5 @@ def cli() -> None:
 
 
 cli.add_command(access.access)
+cli.add_command(governance.accredit)
+cli.add_command(governance.withdraw)
