@@ -69,6 +69,14 @@ PURE = (
     "ledger.credentials.rules",
     "ledger.credentials.types",
     "ledger.credentials.vc",
+    "ledger.credentials.verdict",
+    "ledger.credentials.codes",
+    "ledger.credentials.hiring.authority",
+    "ledger.credentials.hiring.exclusions",
+    "ledger.credentials.hiring.holdings",
+    "ledger.credentials.hiring.life",
+    "ledger.credentials.hiring.posts",
+    "ledger.credentials.hiring.review",
 )
 IMPURE_MODULES = frozenset(
     "asyncio logging os random secrets select shutil signal socket sqlite3 ssl subprocess tempfile threading time "
@@ -140,7 +148,7 @@ def test_contracts_ask_each_other_and_import_only_the_port_and_the_registry() ->
     ]
     assert {"ledger.registry", "ledger.policy", "ledger.anchors", "ledger.devices"} <= set(kept)
     for path in PATHS:
-        own = [name for name in kept if within(dotted(path), (name,))]
+        own = [name for name in (*kept, *IN_THE_LOG) if within(dotted(path), (name,))]
         for module, names in imported(TREES[path]) if own else ():
             if within(module, ("ledger",)):
                 beside = [name for name in IN_THE_LOG if within(dotted(path), (name.rpartition(".")[0],))]
@@ -167,6 +175,25 @@ def test_no_module_of_the_log_imports_a_partys_rooms_or_names_its_key() -> None:
                 assert not within(each, USE_CASES) or within(each, IN_THE_LOG), f"{dotted(path)} imports {each}"
         texts = {node.value for node in ast.walk(TREES[path]) if isinstance(node, ast.Constant)}
         assert "party.key" not in texts, f"{dotted(path)} names a party's key file"
+
+
+def test_a_log_process_loads_nothing_of_a_party_and_of_a_use_case_its_contract_alone() -> None:
+    """Whatever the imports look like: what is there once the log and all its contracts are loaded."""
+    ask = "import sys, ledger.service, ledger.contracts, ledger.http.app; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert "ledger.log.engine" in loaded and set(IN_THE_LOG) <= loaded
+    beyond = {name for name in loaded if within(name, ("ledger.party", *USE_CASES)) and not within(name, IN_THE_LOG)}
+    assert beyond == set(USE_CASES), "the packages themselves, which are empty"
+
+
+def test_nothing_that_a_simulation_judges_knows_its_ground_truth() -> None:
+    for path in PATHS:
+        for module, names in imported(TREES[path]):
+            for each in (module, *(f"{module}.{item}" for item in names)):
+                room = next((name for name in USE_CASES if within(each, (f"{name}.simulate",))), None)
+                asks = room and within(dotted(path), (f"{room}.simulate", f"{room}.cli"))
+                assert room is None or asks, f"{dotted(path)} imports {each}"
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if within(dotted(path), PURE)], ids=dotted)
