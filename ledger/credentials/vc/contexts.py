@@ -18,10 +18,9 @@ _OURS_TYPES = (
     "PrimarySourceVerification Privilege StateLicence Training"
 ).split()
 _OURS_TERMS = (
-    "birthDate checkedAt checkedBy claim compliance country department deaNumber employer employmentType endDate "
-    "familyName givenName jurisdiction legalName lei licenceNumber licenceType log lotNumber nonce npi occupation outcome "
-    "performer position privilege programme role schedules scope site source specialty startDate supervision vaccineCode "
-    "conferredAt board method organisation result"
+    "birthDate board checkedAt checkedBy claim compliance conferredAt deaNumber department employer employmentType endDate "
+    "familyName givenName jurisdiction lei licenceNumber licenceType log lotNumber method nonce npi performer position "
+    "privilege programme result schedules scope site source specialty startDate supervision vaccineCode"
 ).split()
 
 CONTEXT: Mapping[str, object] = {

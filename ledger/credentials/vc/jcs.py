@@ -1,7 +1,6 @@
 """JSON as one text: read strictly, and written canonically. RFC 8259, RFC 7493 (I-JSON), RFC 8785 (JCS)."""
 
 import json
-import math
 from typing import Any
 
 import rfc8785
@@ -10,7 +9,7 @@ from protocol.errors import Malformed
 
 SIZE_MAX = 262_144  # bytes of a document; a larger one is refused unread
 DEPTH_MAX = 32  # of objects and lists within each other; a deeper document is refused
-NUMBER_MAX = (1 << 53) - 1  # whole numbers beyond are not the same everywhere. RFC 7493 §2.2
+NUMBER_MAX = (1 << 53) - 1  # numbers beyond are not the same everywhere; they are refused. RFC 7493 §2.2
 
 
 def parse(data: bytes | str, *, size_max: int = SIZE_MAX) -> dict[str, Any]:
@@ -53,10 +52,8 @@ def check(value: object, depth: int = 1) -> None:
     elif isinstance(value, list):
         for each in value:
             check(each, depth + 1)
-    elif isinstance(value, int) and abs(value) > NUMBER_MAX:
-        raise Malformed("json_number", "a whole number that not every reader can hold")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise Malformed("json_number", "a number that no reader can hold")
+    elif isinstance(value, int | float) and not abs(value) <= NUMBER_MAX:  # also what is no number, and what has no end
+        raise Malformed("json_number", "a number that not every reader can hold")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
