@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.credentials.cli import access, governance
+from ledger.credentials.cli import access, governance, issuer, wallet
 
 
 @click.group()
@@ -13,3 +13,5 @@ def cli() -> None:
 cli.add_command(access.access)
 cli.add_command(governance.accredit)
 cli.add_command(governance.withdraw)
+cli.add_command(issuer.issuer)
+cli.add_command(wallet.wallet)
