@@ -1,12 +1,7 @@
 """The wallet in a real browser: a key made there, an offer taken up, a request answered, and what is shown before that."""
 
-import asyncio
-import contextlib
 import json
-import threading
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from selenium import webdriver
@@ -14,67 +9,20 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from ledger.credentials.exchange import dcql
-from ledger.credentials.pages.access import Access
-from ledger.credentials.pages.front import Front
-from ledger.credentials.pages.wallet import WalletPage
 from ledger.credentials.vc import sdjwt
-from ledger.party.mount import Face, Slice
-from ledger.party.node import Node
-from tests.support import exchanging, parties
+from tests.support import exchanged, parties
 from tests.support.browsing import FAINT, requested
-from tests.support.exchanging import World
+from tests.support.exchanged import Served
 
 pytestmark = pytest.mark.browser
 PATIENCE_S = 10
 DRAFT = {"type": "Degree", "claims": {"programme": "Medicine <b>", "birthDate": "1980-02-03"}}
 
 
-@dataclass
-class Served:
-    """A party in a thread of its own. stop: what ends it."""
-
-    world: World
-    url: str = ""
-    ready: threading.Event = field(default_factory=threading.Event)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self, folder: Path) -> None:
-        asyncio.run(self._run(folder))
-
-    async def _run(self, folder: Path) -> None:
-        with parties.folder(folder) as (key, store):
-            party = parties.standing(
-                folder, key=key, store=store, slices=(Slice(name="credentials", opened=self._opened),)
-            )
-            async with party as found:
-                self.url, self.world.base = found.url, f"{found.url}/credentials"
-                self.ready.set()
-                await asyncio.to_thread(self.stop.wait)
-
-    @contextlib.asynccontextmanager
-    async def _opened(self, node: Node) -> AsyncIterator[Face]:
-        with contextlib.closing(Access.open(node.folder, random_bytes=lambda count: bytes(count))) as doors:
-            front = Front(node, doors, now_ms=parties.now_ms)
-            exchange = self.world.exchange
-            yield Face(
-                routes=exchange.routes(),
-                pages=[*front.routes(), *WalletPage(front).routes()],
-                well_known=exchange.well_known("/credentials"),
-            )
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("wallet")
-    world = exchanging.opened(folder, exchanging.Clock(parties.now_ms()))
-    found = Served(world)
-    thread = threading.Thread(target=found.run, args=(folder / "party",))
-    thread.start()
-    assert found.ready.wait(PATIENCE_S)
-    yield found
-    found.stop.set()
-    thread.join(PATIENCE_S)
-    world.store.close()
+    with exchanged.serving(tmp_path_factory.mktemp("wallet")) as found:
+        yield found
 
 
 @pytest.fixture

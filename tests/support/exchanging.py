@@ -20,6 +20,7 @@ from ledger.credentials.exchange.routes import Exchange
 from ledger.credentials.exchange.store import Store
 from ledger.credentials.vc import contexts, cose_vc, did, integrity, jcs, jws, sdjwt
 from ledger.credentials.vc.multikey import VerifyingKey
+from ledger.credentials.wallet import Kept
 from protocol import base64text
 from protocol.errors import ProtocolError
 from protocol.keys import SigningKey
@@ -132,6 +133,12 @@ def issued(
     if form == dcql.VC_COSE:
         return base64text.encode_url(cose_vc.sign(document, ISSUER, method=method))
     return integrity.sign(document, ISSUER, method=method, created_s=now_ms // 1000)
+
+
+def kept(form: str, text: object) -> Kept:
+    """A credential as a wallet keeps it."""
+    said = text if isinstance(text, str) else jcs.canonical(text).decode()
+    return Kept(format=form, text=said, issuer="", received_ms=START_MS)
 
 
 def check_holder(raw: bytes, nonce: str, audience: str, *, now_ms: int) -> None:
