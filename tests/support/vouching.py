@@ -11,8 +11,9 @@ from ledger.credentials import model, types
 from ledger.credentials.issuing import Issued, Issuer
 from ledger.credentials.model import Accreditation
 from ledger.credentials.vc import secured, status
-from ledger.credentials.verdict import Facts, Possession, Verdict, check
+from ledger.credentials.verdict import Facts, Possession, Verdict, check, steps
 from protocol import statement
+from protocol.errors import ProtocolError
 from protocol.keys import SigningKey
 from tests.support import registrants
 from tests.support.registrants import NOW_MS, ORIGIN, ROOT, Book
@@ -38,6 +39,9 @@ class World:
         self._read = 0
         self._numbers = itertools.count(200)
         self.parties: dict[bytes, bytes] = {}
+        self.answers: dict[bytes, str] = {}
+        self.away = False
+        self._waiting: list[bytes] = []
 
     @property
     def now_ms(self) -> int:
@@ -65,6 +69,27 @@ class World:
         self.log.add(raw)
         return statement.entry(raw)
 
+    def heard(self, by: SigningKey, document: bytes, content_type: str, sub: str) -> bytes:
+        """A statement of a party's, queued once, and sent unless the log is `away`; its digest, by which `answers` has its end."""
+        raw = statement.sign(by, iss=by.public.urn, sub=sub, payload=document, content_type=content_type)
+        digest = statement.entry(raw)
+        if self.answers.get(digest) not in ("waiting", "receipted"):
+            self.answers[digest] = "waiting"
+            self._waiting.append(raw)
+        if not self.away:
+            self.send()
+        return digest
+
+    def send(self) -> None:
+        """What waits for the log reaches it."""
+        waiting, self._waiting = self._waiting, []
+        for raw in waiting:
+            try:
+                self.log.add(raw)
+                self.answers[statement.entry(raw)] = "receipted"
+            except ProtocolError as error:
+                self.answers[statement.entry(raw)] = error.code
+
     @contextlib.contextmanager
     def issuer(self, name: str, *kinds: str, where: str = "US") -> Iterator[Issuer]:
         """An institution, accredited for some types, its key said."""
@@ -88,7 +113,8 @@ class World:
         """The institution in its folder, again or for the first time."""
         return Issuer.open(
             self.folder / name,
-            say=lambda document, content_type, sub: self.add(party, document, content_type, sub),
+            say=lambda document, content_type, sub: self.heard(party, document, content_type, sub),
+            answer=self.answers.__getitem__,
             base=lambda: f"https://{name}.example/credentials",
             log=ORIGIN,
             party=party.public.thumbprint,
@@ -126,3 +152,23 @@ class World:
         found = secured.read(raw)
         shown = Possession(holder=holder or found.subject)
         return check(found, self.facts, now_ms=self.now_ms, content=types.problems, **{"possession": shown, **more})
+
+    def bad(self, raw: bytes, **more: Any) -> dict[str, str]:
+        """The steps that did not pass, with their codes."""
+        return {each.name: each.code for each in self.verdict(raw, **more).steps if each.outcome != steps.PASS}
+
+
+@contextlib.contextmanager
+def board(folder: Path) -> Iterator[tuple[World, Issuer]]:
+    """A state board that licences nurses in California and elsewhere in the country."""
+    world = World(folder)
+    with world.issuer("board", "StateLicence") as issuer:
+        yield world, issuer
+
+
+def published(world: World, issuer: Issuer, **changed: Any) -> Issued:
+    """A licence, its lists out and read."""
+    made = world.licence(issuer, **changed)
+    issuer.publish()
+    world.follow(issuer)
+    return made
