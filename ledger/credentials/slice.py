@@ -14,13 +14,14 @@ from ledger.credentials.api.public import Public
 from ledger.credentials.api.vcapi import VcApi
 from ledger.credentials.exchange.offering import Offering
 from ledger.credentials.exchange.oid4vci import Configuration
-from ledger.credentials.exchange.routes import Exchange
+from ledger.credentials.exchange.routes import Exchange, sweeping
 from ledger.credentials.exchange.store import Store
 from ledger.credentials.office import Office
 from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
 from ledger.credentials.pages.holder import Holder
 from ledger.credentials.pages.issuer import Issuers
+from ledger.credentials.pages.wallet import WalletPage
 from ledger.credentials.vc import jcs, secured
 from ledger.credentials.vc.multikey import VerifyingKey
 from ledger.party.mount import Face, Slice
@@ -52,8 +53,8 @@ async def opened(node: Node) -> AsyncIterator[Face]:
             apart = SigningKey.from_seed(os.urandom(32))
             routes += VcApi(apart, now_ms=_now_ms, authorities=lambda: node.authorities).routes()
         issuers = Issuers(front, office, offering, party=node.name)
-        pages = [*front.routes(), *Holder(front).routes(), *issuers.routes()]
-        await held.enter_async_context(_running(_publishing(node, office)))
+        pages = [*front.routes(), *Holder(front).routes(), *WalletPage(front).routes(), *issuers.routes()]
+        await held.enter_async_context(_running(_publishing(node, office), sweeping(kept, now_ms=_now_ms)))
         yield Face(routes=routes, pages=pages, well_known=[*public.well_known(), *exchange.well_known(f"/{NAME}")])
 
 
