@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from ledger.credentials.api import vcapi
 from ledger.credentials.api.vcapi import VcApi
-from ledger.credentials.vc import cose_vc, did, integrity
+from ledger.credentials.vc import cose_vc, did, integrity, presentation
 from protocol.keys import SigningKey
 
 KEY, OTHER = (SigningKey.from_seed(bytes([n]) * 32) for n in (1, 2))
@@ -103,7 +103,7 @@ def test_a_presentation_answers_a_challenge_and_carries_credentials_that_hold() 
         envelope = {
             "@context": "https://www.w3.org/ns/credentials/v2",
             "type": "EnvelopedVerifiableCredential",
-            "id": vcapi.ENVELOPE + base64.b64encode(enveloped).decode(),
+            "id": presentation.DATA_COSE + base64.b64encode(enveloped).decode(),
         }
         said = {
             "@context": ["https://www.w3.org/ns/credentials/v2"],

@@ -144,9 +144,7 @@ def test_we_take_what_their_issuer_signs_which_is_what_ours_would() -> None:
 def test_they_take_what_our_holder_shows(suite: str) -> None:
     holder = HOLDERS[suite]
     credential = issued("StateLicence", holder=did.did_key(holder.public))
-    shown = json.loads(
-        presentation.sign([json.dumps(credential).encode()], holder, nonce=CHALLENGE, audience=DOMAIN, now_s=NOW_S)
-    )
+    shown = presentation.signed([credential], holder, nonce=CHALLENGE, audience=DOMAIN, now_s=NOW_S)
     right = {"presentation": shown, "challenge": CHALLENGE, "domain": DOMAIN}
     changed = copy.deepcopy(shown)
     changed["verifiableCredential"][0]["credentialSubject"]["licenceNumber"] = "RN-99999"
@@ -165,7 +163,7 @@ def test_they_take_what_our_holder_shows(suite: str) -> None:
 def test_we_take_what_their_holder_shows(suite: str) -> None:
     holder = HOLDERS[suite]
     name, method = did.did_key(holder.public), did.key_method(holder.public)
-    bare = presentation.bare([json.dumps(issued("StateLicence", holder=name)).encode()], holder=name)
+    bare = presentation.bare([issued("StateLicence", holder=name)], holder=name)
     key = signing(suite, holder.public, SECRET, method)
     question = {"ask": "present", "presentation": bare, "challenge": CHALLENGE, "domain": DOMAIN, **key}
     (made,) = answers([question])

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ledger.credentials.api import bodies
-from ledger.credentials.vc import cose_vc, datamodel, did, integrity, times
+from ledger.credentials.vc import cose_vc, datamodel, did, integrity, presentation, times
 from ledger.credentials.vc.did import DidTable
 from ledger.party import api
 from protocol import base64text
@@ -24,7 +24,6 @@ OPTIONS = frozenset(
     "created challenge domain type cryptosuite checks credentialId mandatoryPointers verificationMethod proofPurpose "
     "expectedProofPurpose returnCredential returnPresentation returnProblemDetails returnResults".split()
 )
-ENVELOPE = "data:application/vc+cose;base64,"
 _WARNED = "https://www.w3.org/TR/vc-data-model#"
 _TYPES = {BadSignature: "CRYPTOGRAPHIC_SECURITY_ERROR", Malformed: "MALFORMED_VALUE_ERROR"}
 
@@ -107,9 +106,9 @@ class VcApi:
         self._check_proofs(found, datamodel.issuer_of(found), purpose=did.ASSERTION)
 
     def _check_envelope(self, name: str) -> None:
-        if not name.startswith(ENVELOPE):
+        if not name.startswith(presentation.DATA_COSE):
             raise Malformed("vp_credential", "a credential in an envelope is application/vc+cose in base64")
-        envelope = cose_vc.read(base64text.decode(name.removeprefix(ENVELOPE), code="vp_credential"))
+        envelope = cose_vc.read(base64text.decode(name.removeprefix(presentation.DATA_COSE), code="vp_credential"))
         datamodel.check_credential(envelope.document)
         issuer = datamodel.issuer_of(envelope.document)
         cose_vc.check(envelope, self._known.resolve(issuer).key(envelope.method, did.ASSERTION))

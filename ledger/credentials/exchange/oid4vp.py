@@ -10,9 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ledger.credentials.exchange import dcql
-from ledger.credentials.vc import contexts, cose_vc, integrity, jcs, jws, sdjwt
-from ledger.credentials.vc.datamodel import ENVELOPED, PRESENTATION
-from ledger.credentials.vc.did import AUTHENTICATION, did_key, key_method
+from ledger.credentials.vc import cose_vc, integrity, jcs, jws, presentation, sdjwt
 from protocol import base64text
 from protocol.errors import BadSignature, Malformed
 from protocol.keys import THUMBPRINT_URN, PublicKey, SigningKey
@@ -27,7 +25,6 @@ ANSWER_MAX = 1_048_576  # bytes of an answer; a longer one is refused
 PRESENTATIONS_MAX = 32  # in one answer; more are refused
 VALID, REFUSED, UNKNOWN = "valid", "refused", "unknown"
 OUTCOMES = (VALID, REFUSED, UNKNOWN)
-MEDIA_COSE = "data:application/vc+cose;base64,"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,21 +139,6 @@ def read_request(found: Mapping[str, Any], *, client: str) -> Request:
     )
 
 
-def bare(credentials: Sequence[Mapping[str, Any]], *, holder: str) -> dict[str, Any]:
-    """A presentation that nobody has signed yet. credentials: whole, or in envelopes."""
-    return {
-        "@context": [contexts.V2],
-        "type": [PRESENTATION],
-        "holder": holder,
-        "verifiableCredential": [dict(each) for each in credentials],
-    }
-
-
-def envelope(raw: bytes) -> dict[str, Any]:
-    """The envelope of a credential in COSE. VC Data Model 2.0 §4.13."""
-    return {"@context": contexts.V2, "type": ENVELOPED, "id": MEDIA_COSE + base64text.encode(raw)}
-
-
 def presented(
     form: str,
     credential: object,
@@ -177,18 +159,10 @@ def presented(
     if form == dcql.LDP_VC and isinstance(credential, Mapping):
         inside: Mapping[str, Any] = credential
     elif form == dcql.VC_COSE and isinstance(credential, bytes):
-        inside = envelope(credential)
+        inside = presentation.item(credential)
     else:
         raise Malformed("format_unknown", f"credentials are {', '.join(dcql.FORMATS)}")
-    return integrity.sign(
-        bare([inside], holder=did_key(key.public)),
-        key,
-        method=key_method(key.public),
-        created_s=now_s,
-        purpose=AUTHENTICATION,
-        challenge=nonce,
-        domain=audience,
-    )
+    return presentation.signed([inside], key, nonce=nonce, audience=audience, now_s=now_s)
 
 
 def read_answer(form: Mapping[str, str], *, state: str) -> dict[str, list[bytes]]:
@@ -308,6 +282,8 @@ def _of_item(form: str, item: object) -> dcql.Held:
     if form == dcql.LDP_VC:
         return of_document(form, item)
     name = str(item.get("id", ""))
-    if not name.startswith(MEDIA_COSE):
+    if not name.startswith(presentation.DATA_COSE):
         raise Malformed("answer_shape", "a credential in COSE is in an envelope")
-    return of_document(form, cose_vc.read(base64text.decode(name[len(MEDIA_COSE) :], code="answer_shape")).document)
+    return of_document(
+        form, cose_vc.read(base64text.decode(name.removeprefix(presentation.DATA_COSE), code="answer_shape")).document
+    )

@@ -36,44 +36,61 @@ class Presentation:
     made: Proof | Envelope | SdJwt
 
 
-def bare(credentials: Sequence[bytes], *, holder: str) -> dict[str, Any]:
-    """A presentation that nobody has signed yet, of credentials in any of their forms. Raises Malformed."""
+def item(raw: bytes) -> dict[str, Any]:
+    """A credential as it stands in a presentation: whole, or in an envelope. VC Data Model 2.0 §4.13.1. Raises Malformed."""
+    form = secured.read(raw).format
+    if form == secured.DATA_INTEGRITY:
+        return jcs.parse(raw)
+    name = DATA_COSE + base64text.encode(raw) if form == secured.COSE else DATA_SD_JWT + raw.decode("ascii").strip()
+    return {"@context": contexts.V2, "type": datamodel.ENVELOPED, "id": name}
+
+
+def bare(items: Sequence[Mapping[str, Any]], *, holder: str) -> dict[str, Any]:
+    """A presentation that nobody has signed yet."""
     return {
         "@context": [contexts.V2],
         "type": [datamodel.PRESENTATION],
         "holder": holder,
-        "verifiableCredential": [_item(each) for each in credentials],
+        "verifiableCredential": [dict(each) for each in items],
     }
 
 
-def sign(
-    credentials: Sequence[bytes],
+def signed(
+    items: Sequence[Mapping[str, Any]],
     key: SigningKey | P256SigningKey,
     *,
     nonce: str,
     audience: str,
     now_s: int,
-    in_cose: bool = False,
-) -> bytes:
-    """A presentation by a holder whose DID is the key's did:key: JSON with a Data Integrity proof, or a COSE_Sign1.
-
-    Raises Malformed.
-    """
-    method = did.key_method(key.public)
-    document = bare(credentials, holder=did.did_key(key.public))
-    if in_cose:
-        claims = {AUD: audience, IAT: now_s, NONCE: nonce.encode()}
-        return cose_vc.sign(document, key, method=method, typ=cose_vc.VP_COSE, claims=claims)
-    made = integrity.sign(
-        document,
+) -> dict[str, Any]:
+    """A presentation with a Data Integrity proof, by a holder whose DID is the key's did:key. Raises Malformed: json_*."""
+    return integrity.sign(
+        bare(items, holder=did.did_key(key.public)),
         key,
-        method=method,
+        method=did.key_method(key.public),
         created_s=now_s,
         purpose=did.AUTHENTICATION,
         challenge=nonce,
         domain=audience,
     )
-    return jcs.canonical(made)
+
+
+def signed_in_cose(
+    items: Sequence[Mapping[str, Any]],
+    key: SigningKey | P256SigningKey,
+    *,
+    nonce: str,
+    audience: str,
+    now_s: int,
+) -> bytes:
+    """The same as application/vp+cose; CWT claims say for whom it is. Raises Malformed: json_*."""
+    return cose_vc.sign(
+        bare(items, holder=did.did_key(key.public)),
+        key,
+        method=did.key_method(key.public),
+        typ=cose_vc.VP_COSE,
+        claims={AUD: audience, IAT: now_s, NONCE: nonce.encode()},
+    )
 
 
 def read(raw: bytes) -> Presentation:
@@ -125,27 +142,18 @@ def check(found: Presentation, *, nonce: str, audience: str, now_ms: int) -> str
     return found.holder
 
 
-def credential_of(item: object) -> Secured:
+def credential_of(found: object) -> Secured:
     """A credential as it stands in a presentation: whole, or in an envelope. Raises Malformed: vp_credential, and more."""
-    if not isinstance(item, Mapping):
+    if not isinstance(found, Mapping):
         raise Malformed("vp_credential", "a credential in a presentation is an object")
-    if not datamodel.enveloped(item):
-        return secured.of_json(item)
-    name = str(item["id"])
+    if not datamodel.enveloped(found):
+        return secured.of_json(found)
+    name = str(found["id"])
     if name.startswith(DATA_COSE):
         return secured.read(base64text.decode(name.removeprefix(DATA_COSE), code="vp_credential"))
     if name.startswith(DATA_SD_JWT) and name.isascii():
         return secured.read(name.removeprefix(DATA_SD_JWT).encode())
     raise Malformed("vp_credential", "a credential in an envelope is application/vc+cose or application/dc+sd-jwt")
-
-
-def _item(raw: bytes) -> dict[str, Any]:
-    """A credential as it stands in a presentation. VC Data Model 2.0 §4.13.1."""
-    form = secured.read(raw).format
-    if form == secured.DATA_INTEGRITY:
-        return jcs.parse(raw)
-    name = DATA_COSE + base64text.encode(raw) if form == secured.COSE else DATA_SD_JWT + raw.decode("ascii").strip()
-    return {"@context": contexts.V2, "type": datamodel.ENVELOPED, "id": name}
 
 
 def _of_document(document: Mapping[str, Any], made: Proof | Envelope) -> Presentation:

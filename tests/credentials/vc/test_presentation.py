@@ -29,7 +29,11 @@ ALL = [FORMS["ldp_vc"], FORMS["vc+cose"], FORMS["dc+sd-jwt"]]
 
 
 def shown(key: SigningKey | P256SigningKey = HOLDER, *, in_cose: bool = False) -> bytes:
-    return presentation.sign(ALL, key, nonce=ASKED["nonce"], audience=ASKED["audience"], now_s=NOW_S, in_cose=in_cose)
+    said: dict[str, Any] = {"nonce": ASKED["nonce"], "audience": ASKED["audience"], "now_s": NOW_S}
+    items = [presentation.item(each) for each in ALL]
+    if in_cose:
+        return presentation.signed_in_cose(items, key, **said)
+    return jcs.canonical(presentation.signed(items, key, **said))
 
 
 def shown_part() -> bytes:
@@ -101,7 +105,7 @@ def test_no_flipped_bit_of_a_presentation_passes(form: str) -> None:
 
 def remade(change: dict[str, Any], *, key: SigningKey = HOLDER, **signing: Any) -> bytes:
     """A presentation by HOLDER's method with some of it changed before it is signed."""
-    document = {**presentation.bare(ALL[:1], holder=did.did_key(HOLDER.public)), **change}
+    document = {**presentation.bare([presentation.item(ALL[0])], holder=did.did_key(HOLDER.public)), **change}
     made: dict[str, Any] = {
         "method": did.key_method(HOLDER.public),
         "created_s": NOW_S,
@@ -165,7 +169,7 @@ def test_two_proofs_are_one_too_many() -> None:
 def test_a_presentation_has_a_bounded_size_and_number_of_credentials() -> None:
     with pytest.raises(Malformed, match="vp_size"):
         presentation.read(b"{" + b" " * presentation.SIZE_MAX)
-    document = presentation.bare(ALL[2:], holder=did.did_key(HOLDER.public))
+    document = presentation.bare([presentation.item(ALL[2])], holder=did.did_key(HOLDER.public))
     document["verifiableCredential"] *= presentation.CREDENTIALS_MAX + 1
     with pytest.raises(Malformed, match="vp_credential"):
         presentation.read(cose_vc.sign(document, HOLDER, method=did.key_method(HOLDER.public), typ=cose_vc.VP_COSE))
