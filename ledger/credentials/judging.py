@@ -1,6 +1,6 @@
 """Verdicts as JSON, the same for programs, pages and files; and what OpenID4VP asks of a verifier. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from ledger.credentials import types
@@ -9,7 +9,7 @@ from ledger.credentials.exchange.asking import Judge, Judged
 from ledger.credentials.vc import did, jcs, secured
 from ledger.credentials.vc.secured import Secured
 from ledger.credentials.verdict import Step, Verdict
-from ledger.credentials.verdict.steps import FAIL, PASS
+from ledger.credentials.verdict.steps import FAIL, PASS, UNKNOWN
 from ledger.credentials.verifying import Answer, Verifier
 from ledger.credentials.verifying import Judged as One
 from protocol import base64text
@@ -31,10 +31,18 @@ def described(answer: Answer) -> dict[str, Any]:
 
 def outcome(answer: Answer) -> str:
     """fail when a credential fails, else unknown when one is not known; never pass without one."""
-    found = {each.verdict.outcome for each in answer.judged}
-    if FAIL in found:
-        return FAIL
-    return PASS if found == {PASS} else "unknown"
+    return _whole({each.verdict.outcome for each in answer.judged})
+
+
+def without(found: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """What `described` wrote, judged without one of the steps."""
+    credentials = []
+    for each in found["credentials"]:
+        steps = [one for one in each["steps"] if one["name"] != step]
+        whole = _whole({one["outcome"] for one in steps})
+        credentials.append({**each, "steps": steps, "outcome": whole, "valid": whole == PASS})
+    whole = _whole({each["outcome"] for each in credentials})
+    return {**found, "credentials": credentials, "outcome": whole, "valid": whole == PASS}
 
 
 def verdict(found: Mapping[str, Any]) -> Verdict:
@@ -63,7 +71,8 @@ def judge(verifier: Verifier) -> Judge:
 
     def judged(raw: bytes, nonce: str, audience: str) -> Judged:
         answer = verifier.shown(raw, nonce=nonce, audience=audience)
-        return Judged(outcome=OUTCOMES.get(outcome(answer), oid4vp.UNKNOWN), verdict=described(answer))
+        found = OUTCOMES.get(outcome(answer), oid4vp.UNKNOWN)
+        return Judged(outcome=found, verdict=described(answer), holder=answer.holder)
 
     return judged
 
@@ -80,6 +89,12 @@ def acknowledge(attest: Callable[[Callable[[PublicKey], str]], str]) -> Callable
         return attest(said)
 
     return signed
+
+
+def _whole(outcomes: Set[str]) -> str:
+    if FAIL in outcomes:
+        return FAIL
+    return PASS if outcomes == {PASS} else UNKNOWN
 
 
 def _one(found: One) -> dict[str, Any]:

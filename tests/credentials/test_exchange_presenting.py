@@ -145,6 +145,30 @@ def test_whole_credentials_are_asked_for_by_type(world: World, form: str) -> Non
     assert world.asking.result(asked.name).outcome == "valid"
 
 
+def test_two_people_cannot_pool_what_each_of_them_has(world: World) -> None:
+    other = SigningKey.from_seed(bytes([8]) * 32)
+    query = {"credentials": [*QUERY["credentials"], {**QUERY["credentials"][0], "id": "b"}]}
+    for second, outcome in ((HOLDER, "valid"), (other, "refused")):
+        asked = world.asking.ask(query, purpose="Hiring")
+        request = request_of(asked)
+        text = exchanging.issued({"type": "Degree", "claims": {"programme": "Law"}}, "dc+sd-jwt", second.public)
+        claim = dcql.Claim(id=None, path=("programme",), values=())
+        given = {"nonce": request.nonce, "audience": request.client_id, "now_s": START_MS // 1000}
+        theirs = oid4vp.presented("dc+sd-jwt", text, [claim], key=second, **given)
+        token = {"a": [presented(request)], "b": [theirs]}
+        world.asking.answer(asked.name, {"vp_token": json.dumps(token), "state": request.state})
+        assert world.asking.result(asked.name).outcome == outcome
+
+
+def test_what_cannot_be_judged_now_is_unknown_and_spends_the_request(world: World) -> None:
+    world.away = True
+    asked = world.asking.ask(QUERY, purpose="Hiring")
+    answer(world, asked, presented(request_of(asked)))
+    assert world.asking.result(asked.name).outcome == "unknown"
+    with pytest.raises(NotFound, match="request_unknown"):
+        answer(world, asked, presented(request_of(asked)))
+
+
 def test_a_holders_no_is_an_answer(world: World) -> None:
     asked = world.asking.ask(QUERY, purpose="Hiring")
     given = world.asking.answer(asked.name, {"error": "access_denied", "state": request_of(asked).state})

@@ -22,7 +22,7 @@ from ledger.credentials.vc import contexts, cose_vc, did, integrity, jcs, jws, s
 from ledger.credentials.vc.multikey import VerifyingKey
 from ledger.credentials.wallet import Kept
 from protocol import base64text
-from protocol.errors import ProtocolError
+from protocol.errors import ProtocolError, Unavailable
 from protocol.keys import SigningKey
 
 BASE = "http://party.test/credentials"
@@ -51,6 +51,8 @@ class World:
     judged: list[tuple[bytes, str, str]] = field(default_factory=list)
     failing: list[ProtocolError] = field(default_factory=list)
     """Raised by the next issuing."""
+    away: bool = False
+    """Whether nothing can be judged."""
 
     def __post_init__(self) -> None:
         source = random.Random(4)
@@ -83,10 +85,12 @@ class World:
         """The holder's proof alone: the steps about the ledger are tested where they are."""
         self.judged.append((raw, nonce, audience))
         try:
-            check_holder(raw, nonce, audience, now_ms=self.clock.ms)
+            if self.away:
+                raise Unavailable("registry_failing", "not now")
+            holder = check_holder(raw, nonce, audience, now_ms=self.clock.ms)
         except ProtocolError as error:
-            return Judged(outcome="refused", verdict={"code": error.code})
-        return Judged(outcome="valid", verdict={"code": "ok"})
+            return Judged(outcome="refused", verdict={"code": error.code}, holder=None)
+        return Judged(outcome="valid", verdict={"code": "ok"}, holder=holder)
 
 
 class Direct(httpx.BaseTransport):
@@ -141,16 +145,18 @@ def kept(form: str, text: object) -> Kept:
     return Kept(format=form, text=said, issuer="", received_ms=START_MS)
 
 
-def check_holder(raw: bytes, nonce: str, audience: str, *, now_ms: int) -> None:
-    """Raises ProtocolError unless the holder made this for that request."""
+def check_holder(raw: bytes, nonce: str, audience: str, *, now_ms: int) -> str:
+    """The holder. Raises ProtocolError unless they made this for that request."""
     if not raw.startswith(b"{"):
         found = sdjwt.read(raw.decode())
         sdjwt.check_binding(found, nonce=nonce, aud=audience, now_s=now_ms // 1000)
-        return
+        assert found.holder is not None
+        return did.did_key(found.holder)
     document = jcs.parse(raw, size_max=1 << 20)
     (proof,) = integrity.proofs(document)
     integrity.check(document, proof, did.key_of(proof.method.partition("#")[0]))
     integrity.check_use(proof, purpose=did.AUTHENTICATION, now_ms=now_ms, challenge=nonce, domain=audience)
+    return proof.method.partition("#")[0]
 
 
 def acknowledge(typ: str, claims: Mapping[str, Any]) -> str:

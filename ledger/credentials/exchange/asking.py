@@ -9,20 +9,21 @@ from ledger.credentials.exchange import dcql, oid4vp
 from ledger.credentials.exchange.oid4vci import Refused
 from ledger.credentials.exchange.oid4vp import REFUSED, UNKNOWN, VALID, Request
 from ledger.credentials.exchange.store import ANSWERED, DECLINED, REQUEST_LIFE_MS, Store
-from ledger.credentials.vc import did, jcs, jws
+from ledger.credentials.vc import jcs
 from protocol import base64text
-from protocol.errors import BadSignature, Malformed
-from protocol.keys import PublicKey
+from protocol.errors import BadSignature, Malformed, Unavailable
 
 TEXT_MAX = 256  # characters of a purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a verifier makes of one presentation. outcome: one of oid4vp.OUTCOMES; verdict: its steps and facts, as JSON."""
+    """What a verifier makes of one presentation. outcome: one of oid4vp.OUTCOMES; verdict: its steps and facts, as JSON; holder:
+    the DID whose key signed for the request, None when none did."""
 
     outcome: str
     verdict: Any
+    holder: str | None
 
 
 Judge = Callable[[bytes, str, str], Judged]
@@ -118,8 +119,7 @@ class Asking:
         self._store.take(name, now_ms=now_ms)
         # Stop here: the request is spent and has no verdict. The verifier sees that it was cut off, and asks again.
         judged = {
-            query: [self._judge(raw, request.nonce, request.client_id) for raw in presentations]
-            for query, presentations in answers.items()
+            query: [self._judged(raw, request) for raw in presentations] for query, presentations in answers.items()
         }
         outcome = _outcome([each for some in judged.values() for each in some]) if answers else REFUSED
         came = {
@@ -142,27 +142,21 @@ class Asking:
         """The name of the request that a response code is of; the code is used up. Raises NotFound: request_unknown."""
         return self._store.redeem(code, now_ms=self._now_ms())
 
+    def _judged(self, raw: bytes, request: Request) -> Judged:
+        """What cannot be judged now is unknown, and so not valid: the request is spent all the same."""
+        try:
+            return self._judge(raw, request.nonce, request.client_id)
+        except Unavailable as error:
+            return Judged(outcome=UNKNOWN, verdict={"code": error.code}, holder=None)
+
     def _read(self, said: str) -> Request:
         found = jcs.parse(said)
         return oid4vp.read_request(found, client=str(found.get("client_id")))
 
 
-def by_party(attest: Callable[[Callable[[PublicKey], str]], str]) -> Acknowledge:
-    """What acknowledges with a party's own key, the one that the ledger knows it by. attest: the party's (`Node.attest`)."""
-
-    def acknowledge(typ: str, claims: Mapping[str, Any]) -> str:
-        def said(key: PublicKey) -> str:
-            head = {"alg": jws.alg_of(key), "typ": typ, "jwk": did.to_jwk(key)}
-            parts = (head, {**claims, "iss": key.urn})
-            return ".".join(base64text.encode_url(jcs.canonical(each)) for each in parts)
-
-        return attest(said)
-
-    return acknowledge
-
-
 def _outcome(judged: list[Judged]) -> str:
+    """Of all presentations together: of one holder, or two people could pool what each of them has."""
     outcomes = {each.outcome for each in judged}
-    if REFUSED in outcomes or not outcomes:
+    if REFUSED in outcomes or not outcomes or len({each.holder for each in judged if each.holder is not None}) > 1:
         return REFUSED
     return VALID if outcomes == {VALID} else UNKNOWN
