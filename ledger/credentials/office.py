@@ -48,6 +48,7 @@ class Office:
             now_ms=now_ms,
             random_bytes=random_bytes,
             web=node.chosen.did,
+            answer=node.stands,
         )
         return cls(issuer, now_ms=now_ms)
 

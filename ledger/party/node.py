@@ -20,7 +20,7 @@ from ledger.party.settings import Settings
 from ledger.party.store import FILE, Row, Store
 from ledger.questions import Question
 from protocol import base64text, statement
-from protocol.errors import ConfigError, Malformed
+from protocol.errors import ConfigError, Malformed, NotFound
 from protocol.evidence import Trust
 from protocol.keys import PublicKey, SigningKey
 
@@ -140,6 +140,17 @@ class Node:
     async def find(self, digest: bytes) -> Row:
         """Where a statement stands. Raises NotFound: statement_unknown; Unavailable: store_failing."""
         return await asyncio.to_thread(self._store.find, digest)
+
+    def stands(self, digest: bytes) -> str:
+        """What came of a statement: waiting, receipted, the code of the log's refusal, or statement_unknown; it may block.
+
+        Raises Unavailable: store_failing.
+        """
+        try:
+            row = self._store.find(digest)
+        except NotFound as error:
+            return error.code
+        return row.refused or row.state
 
     async def caller(self, scope: Mapping[str, Any], body: bytes) -> bytes:
         """The thumbprint of the writer, peer or admitted party that signed an ASGI request: who they are, not what they may.

@@ -327,7 +327,10 @@ def test_what_is_said_in_a_thread_wakes_the_outbox_of_the_loop(tmp_path: Path) -
         told: list[str] = []
         node.queued_elsewhere = lambda: told.append("woken")
         digest = node.say(b"a lot", content_type="text/plain", sub="lot 1")
-        assert told == ["woken"] and store.find(digest).state == "waiting"
+        assert told == ["woken"] and store.find(digest).state == node.stands(digest) == "waiting"
+        store.refuse(digest, "issuer_not_allowed", now_ms=0)
+        assert node.stands(digest) == "issuer_not_allowed"
+        assert node.stands(bytes(32)) == "statement_unknown"
 
 
 def test_two_use_cases_cannot_have_one_place(tmp_path: Path) -> None:

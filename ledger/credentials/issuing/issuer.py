@@ -17,7 +17,7 @@ from ledger.credentials import model, types
 from ledger.credentials.issuing.keys import Keys
 from ledger.credentials.issuing.lists import DAY_MS, RECEIPTED, WAITING, Answer, Lists
 from ledger.credentials.issuing.signing import Said
-from ledger.credentials.issuing.store import Change, Row, Saying, Store
+from ledger.credentials.issuing.store import Change, Key, Row, Saying, Store
 from ledger.credentials.vc import anchor, did, secured
 from ledger.credentials.vc.anchor import Anchor
 from ledger.credentials.vc.did import DidDocument
@@ -129,8 +129,7 @@ class Issuer:
         for key in self._store.issuer_keys():
             answer = WAITING if key.said is None else self._answer(key.said)
             if answer not in {WAITING, RECEIPTED} | SETTLED:
-                saying = self._keys.declaration(key, log=self._log, party=self._party)
-                self._say(saying.document, saying.content_type, saying.sub)
+                self._say_key(key)
         self._drain()
 
     def issue(
@@ -284,10 +283,13 @@ class Issuer:
         """Say what is not in the outbox yet: keys first, for the rest needs them."""
         for key in self._store.issuer_keys():
             if key.said is None:
-                saying = self._keys.declaration(key, log=self._log, party=self._party)
-                self._store.key_said(key.thumbprint, self._say(saying.document, saying.content_type, saying.sub))
+                self._say_key(key)
         for n in self._store.unsaid():
             self._say_kept(n)
+
+    def _say_key(self, key: Key) -> None:
+        saying = self._keys.declaration(key, log=self._log, party=self._party)
+        self._store.key_said(key.thumbprint, self._say(saying.document, saying.content_type, saying.sub))
 
     def _say_kept(self, n: int) -> bytes:
         saying, _ = self._store.saying(n)
