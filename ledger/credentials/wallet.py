@@ -93,6 +93,7 @@ class Wallet:
         self._key, self._now_ms, self._folder = key, now_ms, folder
         self.kept: list[Kept] = []
         self.history: list[Shown] = []
+        self._seen = b""  # what we read or wrote last
 
     @classmethod
     def open(cls, folder: Path, *, now_ms: Callable[[], int]) -> Self:
@@ -103,7 +104,8 @@ class Wallet:
             keyfile.make(folder / KEY)
             found = cls(keyfile.load(folder / KEY, fix="make a wallet"), now_ms=now_ms, folder=folder)
             if (folder / FILE).exists():
-                found._read((folder / FILE).read_bytes())
+                found._seen = found._on_disk()
+                found._read(found._seen)
         except OSError as error:
             raise Unavailable("wallet_unreadable", f"cannot use {folder}") from error
         return found
@@ -141,7 +143,7 @@ class Wallet:
         try:
             kept = self._taken(given, form, offer.issuer)
             self.keep(kept)
-        except ProtocolError:
+        except (ProtocolError, Unavailable):
             _told(web, said, given, access, "credential_failure")
             raise
         _told(web, said, given, access, "credential_accepted")
@@ -159,7 +161,11 @@ class Wallet:
         if len(self.kept) >= KEPT_MAX:
             raise Malformed("wallet_full", f"a wallet has at most {KEPT_MAX} credentials: forget one first")
         self.kept.append(kept)
-        self._save()
+        try:
+            self._save()
+        except Unavailable:
+            self.kept.pop()
+            raise
 
     def forget(self, at: int) -> None:
         """Take a credential out of the wallet. Raises Malformed: wallet_place; Unavailable."""
@@ -284,10 +290,25 @@ class Wallet:
         except (KeyError, TypeError) as error:
             raise Malformed("wallet_bad", f"{FILE} is not a wallet's") from error
 
+    def _on_disk(self) -> bytes:
+        assert self._folder is not None
+        return (self._folder / FILE).read_bytes() if (self._folder / FILE).exists() else b""
+
     def _save(self) -> None:
-        """Stop here: the wallet is as it was before. What an issuer handed out since is lost, and it issues again."""
-        if self._folder is not None:
-            keyfile.put(self._folder / FILE, self.to_file().decode())
+        """Stop here: the wallet is as it was before. What an issuer handed out since is lost, and it issues again.
+
+        Raises Unavailable: wallet_changed, when another program wrote meanwhile: what it kept is not lost to us.
+        """
+        if self._folder is None:
+            return
+        said = self.to_file()
+        try:
+            if self._on_disk() != self._seen:
+                raise Unavailable("wallet_changed", "another program changed the wallet meanwhile: try again")
+            keyfile.put(self._folder / FILE, said.decode())
+        except OSError as error:
+            raise Unavailable("wallet_unwritable", f"cannot write to {self._folder}") from error
+        self._seen = said
 
 
 def _credential(kept: Kept) -> object:

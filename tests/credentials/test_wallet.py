@@ -75,6 +75,18 @@ def test_a_wallet_is_there_again_and_its_files_are_its_owners_alone(
         assert stat.S_IMODE((tmp_path / "wallet" / name).stat().st_mode) == 0o600
 
 
+def test_two_programs_at_one_wallet_do_not_lose_each_others_credentials(
+    world: World, wallet: Wallet, web: httpx.Client, tmp_path: Path
+) -> None:
+    other = Wallet.open(tmp_path / "wallet", now_ms=world.clock)
+    received(world, wallet, web)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="wallet_changed"):
+            received(world, other, web)
+    assert other.kept == []
+    assert Wallet.open(tmp_path / "wallet", now_ms=world.clock).kept == wallet.kept
+
+
 def test_no_more_is_shown_than_was_asked(world: World, wallet: Wallet, web: httpx.Client) -> None:
     received(world, wallet, web)
     meta = {"vct_values": [dcql.vct_of("Degree")]}
