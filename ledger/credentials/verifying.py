@@ -54,7 +54,7 @@ class Answer:
 
 class Verifier:
     """known: of issuers and credentials; audience: our name, for which holders sign; prepare: told of what is about to be judged,
-    so that lists are there: it may block. Serves any number of threads."""
+    and as of which time, so that lists are there: it may block. Serves any number of threads."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Verifier:
         random_bytes: Callable[[int], bytes],
         content: Content = types.problems,
         ages: Ages = NORMAL,
-        prepare: Callable[[Sequence[Secured]], None] = lambda _: None,
+        prepare: Callable[[Sequence[Secured], int | None], None] = lambda _found, _at_ms: None,
     ) -> None:
         self._known, self._audience, self._now_ms, self._random = known, audience, now_ms, random_bytes
         self._content, self._ages, self._prepare = content, ages, prepare
@@ -128,7 +128,7 @@ class Verifier:
     def _verdicts(
         self, found: Sequence[Secured], possession: Possession | None, *, now_ms: int, at_ms: int | None = None
     ) -> Answer:
-        self._prepare(found)
+        self._prepare(found, at_ms)
         judged = tuple(
             Judged(
                 found=each,

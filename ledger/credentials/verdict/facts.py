@@ -80,6 +80,11 @@ class Facts:
         for version in self._named.get(digest, ()):
             self._bind(version)
 
+    def lose(self, digest: bytes) -> None:
+        """A list is held no more."""
+        self._placed.pop(digest, None)
+        self._lists.pop(digest, None)
+
     def names(self, log: str) -> bool:
         """Whether this is the origin of an epoch of the log."""
         return log in self.logs

@@ -1,0 +1,194 @@
+"""Fetching status lists: whole, from addresses that the operator allows, once for each version that the ledger names.
+
+An issuer sees that somebody keeps its lists, never which credential is looked at. Nothing that comes with a credential leads
+anywhere else: an address begins as the settings say, a host that is a name is out in the open, and redirects end the way.
+"""
+
+import ipaddress
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+
+import httpx
+
+from ledger.credentials.registry.reading import Registry
+from ledger.credentials.vc import status, times
+from ledger.credentials.vc.secured import Secured
+from ledger.credentials.verdict.steps import EVER_MS
+from protocol.errors import NotFound, ProtocolError, Unavailable
+
+WITHIN_S = 5.0  # for a whole list, however slowly it drips
+PREPARE_WITHIN_S = 10.0  # for all lists of one presentation; what has not come by then stays unknown
+AGAIN_MS = 15_000  # an address that had nothing new is left alone so long
+URLS_MAX = 4096  # addresses that are remembered for that; beyond it all are forgotten, and may be asked again
+AT_ONCE = 64  # addresses that are asked for one presentation; the rest stay unknown
+MEDIA = ("application/vc", "application/vc+cose", "application/vc+ld+json", "application/json")
+
+_URL = re.compile(r"https?://[\x21-\x7e]{1,2048}")
+_BEYOND = re.compile(r"\.\.|%2e|%2f|%5c|[\\@#?]|//", re.IGNORECASE)  # what leads out of a path, or is none
+
+
+class Lists:
+    """sources: what addresses begin with, as in the settings; transport: for tests; resolve: the addresses of a host by name.
+
+    Serves any number of threads; one address is asked by one of them at a time.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        sources: Collection[str],
+        now_ms: Callable[[], int],
+        transport: httpx.BaseTransport | None = None,
+        resolve: Callable[[str, int], Sequence[str]] | None = None,
+    ) -> None:
+        self._registry, self._sources, self._now_ms = registry, tuple(sources), now_ms
+        self._resolve = resolve or resolved
+        self._http = httpx.Client(
+            timeout=WITHIN_S,
+            follow_redirects=False,
+            transport=transport,
+            trust_env=False,
+            headers={"user-agent": "vigil"},
+        )
+        self._lock = threading.Lock()
+        self._asked: dict[str, int] = {}
+        self._busy: dict[str, threading.Lock] = {}
+        self.failures = 0
+        """Fetches that brought nothing."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.close()
+
+    def allowed(self, url: str) -> bool:
+        """Whether the settings let us ask there."""
+        if not _URL.fullmatch(url) or _BEYOND.search(url.partition("://")[2]):
+            return False
+        return any(url.startswith(source) for source in self._sources)
+
+    def prepare(self, found: Sequence[Secured], at_ms: int | None = None) -> None:
+        """Have the lists of these credentials at hand, those of a time too, as far as they can be had now. It blocks."""
+        wanted = dict.fromkeys(
+            (entry.url, key.life.party)
+            for each in found
+            if (key := self._registry.key(each.method)) is not None and key.did == each.issuer
+            for entry in each.status.values()
+        )
+        ends_s = time.monotonic() + PREPARE_WITHIN_S
+        for url, party in list(wanted)[:AT_ONCE]:
+            if time.monotonic() > ends_s:
+                return
+            newest, held = self._registry.version(url, party=party, at_ms=EVER_MS)
+            if newest is None or held is None:
+                self._try(url, url)
+            if at_ms is not None:
+                then, held = self._registry.version(url, party=party, at_ms=at_ms)
+                if then is not None and held is None:
+                    self._try(url, f"{url}?timestamp={times.write(then.at_ms)}")
+
+    def refresh(self) -> int:
+        """Fetch the lists of which a newer version is out; how many came. It blocks."""
+        return sum(self._try(url, url) for url in self._registry.behind())
+
+    def _try(self, url: str, address: str) -> bool:
+        """Fetch a list, unless that was tried a moment ago. Whether a version came that the ledger names."""
+        if not self.allowed(url):
+            return False
+        with self._lock:
+            if len(self._asked) >= URLS_MAX:
+                self._asked.clear()
+                self._busy.clear()
+            busy = self._busy.setdefault(address, threading.Lock())
+        with busy:  # who comes meanwhile waits for what the first one brings
+            now_ms = self._now_ms()
+            if now_ms - self._asked.get(address, 0) < AGAIN_MS:
+                return False
+            self._asked[address] = now_ms
+            try:
+                came = self._fetch(url, address)
+            except (ProtocolError, NotFound, Unavailable):
+                came = False
+            self.failures += not came
+        return came
+
+    def _fetch(self, url: str, address: str) -> bool:
+        """Raises Unavailable: source_*; as `Registry.hold`."""
+        tag = self._registry.tag(url) if address == url else ""
+        target, headers, extensions = self._target(address)
+        if tag:
+            headers["if-none-match"] = tag
+        ends_s = time.monotonic() + WITHIN_S
+        try:
+            with self._http.stream("GET", target, headers=headers, extensions=extensions) as answer:
+                if answer.status_code == 304 and tag:
+                    return False
+                _check_answer(answer)
+                raw = bytearray()
+                for part in answer.iter_raw():
+                    raw += part
+                    if len(raw) > status.SIGNED_MAX or time.monotonic() > ends_s:
+                        raise Unavailable("source_size", "a list that does not end")
+                tag = answer.headers.get("etag", "")
+        except httpx.HTTPError as error:
+            raise Unavailable("source_unreachable", f"no list from there: {type(error).__name__}") from error
+        return self._registry.hold(bytes(raw), url=url, tag=tag if address == url else "", now_ms=self._now_ms())
+
+    def _target(self, address: str) -> tuple[httpx.URL, dict[str, str], dict[str, str]]:
+        """Where to connect, and what to say of the name: to the very address that was looked at, so that a name cannot mean
+        another one a moment later. Raises Unavailable: source_private, source_unreachable."""
+        parts = httpx.URL(address)
+        headers = {"accept": ", ".join(MEDIA), "accept-encoding": "identity", "cache-control": "no-cache"}
+        if is_literal(parts.host):  # the operator wrote it down
+            return parts, headers, {}
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        found = self._resolve(parts.host, port)
+        if not found or not all(is_open(each) for each in found):
+            raise Unavailable(
+                "source_private", "the name of a source stands for an address that is not out in the open"
+            )
+        headers["host"] = parts.netloc.decode()
+        return parts.copy_with(host=found[0]), headers, {"sni_hostname": parts.host}
+
+
+def is_literal(host: str) -> bool:
+    """Whether a host is an address, or this machine by its name."""
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def is_open(address: str) -> bool:
+    """Whether an address is one of the open network: none of this machine, of a home or an organisation, or of a cloud's own."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inside = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    if isinstance(found, ipaddress.IPv6Address) and found in _NAT64:
+        inside = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF)
+    return found.is_global and not found.is_multicast and (inside is None or inside.is_global)
+
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def resolved(host: str, port: int) -> list[str]:
+    """The addresses of a name. Raises Unavailable: source_unreachable."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unavailable("source_unreachable", "nobody knows that name") from error
+    return [str(each[4][0]) for each in found]
+
+
+def _check_answer(answer: httpx.Response) -> None:
+    media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if answer.status_code != 200 or media not in MEDIA:
+        raise Unavailable("source_answer", "that is no list: a redirect, an error, or another kind of thing")
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise Unavailable("source_packed", "a list comes as it was signed")
