@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from ledger.credentials import types
 from ledger.credentials.vc import cose_vc, datamodel, jcs, presentation, secured
+from ledger.credentials.vc.did import DidTable
 from ledger.credentials.vc.presentation import Presentation
 from ledger.credentials.vc.secured import Secured
 from ledger.credentials.verdict import Ages, Known, Possession, Verdict, check, unreadable
-from ledger.credentials.verdict.steps import Content
+from ledger.credentials.verdict.steps import NO_DOCUMENTS, Content
 from protocol import base64text
 from protocol.errors import Malformed, NotFound, ProtocolError, Unavailable
 
@@ -53,8 +54,11 @@ class Answer:
 
 
 class Verifier:
-    """known: of issuers and credentials; audience: our name, for which holders sign; prepare: told of what is about to be judged,
-    and as of which time, so that lists are there: it may block. Serves any number of threads."""
+    """known: of issuers and credentials; audience: our name, for which holders sign; pinned: DIDs of issuers that the ledger does
+    not know; prepare: told of what is about to be judged, and as of which time, so that lists are there: it may block.
+
+    Serves any number of threads.
+    """
 
     def __init__(
         self,
@@ -65,10 +69,11 @@ class Verifier:
         random_bytes: Callable[[int], bytes],
         content: Content = types.problems,
         ages: Ages = NORMAL,
+        pinned: DidTable = NO_DOCUMENTS,
         prepare: Callable[[Sequence[Secured], int | None], None] = lambda _found, _at_ms: None,
     ) -> None:
         self._known, self._audience, self._now_ms, self._random = known, audience, now_ms, random_bytes
-        self._content, self._ages, self._prepare = content, ages, prepare
+        self._content, self._ages, self._pinned, self._prepare = content, ages, pinned, prepare
         self._open: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -140,6 +145,7 @@ class Verifier:
                     content=self._content,
                     possession=possession,
                     ages=self._ages,
+                    pinned=self._pinned,
                 ),
             )
             for each in found

@@ -1,5 +1,6 @@
 """Verdicts over credentials of real issuers on a real contract: now, later, and as it was on a day."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,26 @@ def test_a_verification_of_long_ago_does_not_count(tmp_path: Path) -> None:
 def test_what_is_no_credential_fails_the_first_step() -> None:
     found = unreadable("vc_format", at_ms=0)
     assert found.outcome == steps.FAIL and [each.name for each in found.steps] == steps.NAMES
+
+
+def test_a_pinned_document_says_who_signed_and_no_more(tmp_path: Path) -> None:
+    """Who is pinned and not on the ledger has signed, and vouches for nothing all the same."""
+    strange, key = "did:web:strange.example", registrants.key(199)
+    method = f"{strange}#k1"
+    document = did.DidDocument(
+        id=strange, methods={method: key.public}, assertion=frozenset({method}), authentication=frozenset()
+    )
+    with board(tmp_path) as (world, issuer):
+        claims = dict(secured.read(published(world, issuer).raw).claims)
+        del claims["proof"]
+        made = jcs.canonical(
+            integrity.sign({**claims, "issuer": strange}, key, method=method, created_s=world.now_ms // 1000)
+        )
+        assert bad(world, made)["signature"] == "key_unknown"
+        pinned = did.DidTable({strange: document})
+        found = bad(world, made, pinned=pinned)
+        assert "signature" not in found and found["issuer"] == "issuer_unknown"
+        shut = did.DidTable({strange: dataclasses.replace(document, assertion=frozenset())})
+        assert bad(world, made, pinned=shut)["signature"] == "method_purpose"
+        none = did.DidTable({strange: dataclasses.replace(document, methods={})})
+        assert bad(world, made, pinned=none)["signature"] == "method_unknown"

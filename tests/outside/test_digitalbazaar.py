@@ -12,7 +12,7 @@ from ledger.credentials.types import CATALOGUE
 from ledger.credentials.vc import anchor, contexts, datamodel, did, integrity, multikey, presentation, secured, status
 from ledger.credentials.vc.multikey import VerifyingKey
 from ledger.credentials.vc.status import Entry
-from protocol.errors import ProtocolError
+from protocol.errors import NotFound, ProtocolError
 from protocol.keys import SigningKey
 from protocol.p256 import P256SigningKey
 from tests.credentials.test_types import DRAFTS
@@ -35,6 +35,7 @@ DOCUMENT = did.DidDocument(
     assertion=frozenset({f"{WEB}#k1"}),
     authentication=frozenset({f"{WEB}#k2"}),
 )
+TABLE = did.DidTable({WEB: DOCUMENT})
 DOCUMENTS = {WEB: DOCUMENT.to_json(), contexts.OURS: contexts.CONTEXT}
 ANCHOR = anchor.Anchor(id=bytes(range(16)), log="log.example/1", nonce=bytes(range(32)))
 LISTS = [Entry(purpose=each, index=7, url=f"https://i.example/lists/{each}") for each in ("revocation", "suspension")]
@@ -112,10 +113,11 @@ def tampered(document: dict[str, Any]) -> list[dict[str, Any]]:
     return made
 
 
-def taken_here(document: dict[str, Any], *, issuer: did.DidDocument = DOCUMENT) -> bool:
+def taken_here(document: dict[str, Any]) -> bool:
     try:
-        secured.check_issuer_key(issuer, secured.of_json(document), now_ms=NOW_S * 1000)
-    except (ProtocolError, LookupError):
+        found = secured.of_json(document)
+        found.check(TABLE.resolve(found.issuer).key(found.method, did.ASSERTION), now_ms=NOW_S * 1000)
+    except (ProtocolError, NotFound):
         return False
     return True
 

@@ -57,7 +57,8 @@ class DidDocument:
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Reads a DID document. Raises Malformed: json_*, did_document."""
+        """Reads a DID document; keys of kinds that nobody signs with here are left out. Raises Malformed: json_*, did_document,
+        multi*, jwk_bad, key_*."""
         found = jcs.parse(data, size_max=DOCUMENT_MAX)
         did = found.get("id")
         if not isinstance(did, str) or not _DID.fullmatch(did):
@@ -65,17 +66,11 @@ class DidDocument:
         methods: dict[str, VerifyingKey] = {}
         related: dict[str, frozenset[str]] = {}
         for each in _objects(found.get("verificationMethod", [])):
-            name, key = _method(each, did)
-            methods[name] = key
+            _take_up(each, did, methods)
         for purpose in (ASSERTION, AUTHENTICATION):
             names = set()
             for each in _list(found.get(purpose, [])):
-                if isinstance(each, dict):
-                    name, key = _method(each, did)
-                    methods[name] = key
-                else:
-                    name = _absolute(each, did)
-                names.add(name)
+                names.add(_take_up(each, did, methods) if isinstance(each, dict) else _absolute(each, did))
             related[purpose] = frozenset(names & methods.keys())
         return cls(id=did, methods=methods, assertion=related[ASSERTION], authentication=related[AUTHENTICATION])
 
@@ -145,18 +140,33 @@ def _unb64(text: str) -> bytes:
     return base64text.decode_url(text, code="jwk_bad")
 
 
-def _method(found: Mapping[str, Any], did: str) -> tuple[str, VerifyingKey]:
+def _take_up(found: Mapping[str, Any], did: str, methods: dict[str, VerifyingKey]) -> str:
+    """A verification method's name; its key joins `methods`, where nobody has the name yet."""
     if found.get("controller") != did:
         raise Malformed("did_document", "a method of a DID document is controlled by its DID")
     name = _absolute(found.get("id"), did)
+    if name in methods:
+        raise Malformed("did_document", "two verification methods have one name")
+    key = _key(found)
+    if key is not None:
+        methods[name] = key
+    return name
+
+
+def _key(found: Mapping[str, Any]) -> VerifyingKey | None:
+    """The key of a verification method; None: of a kind that nobody signs with here."""
     match found:
-        case {"type": "Multikey", "publicKeyMultibase": str(text)}:
-            return name, multikey.decode(text)
+        case {"type": "Multikey" | "Ed25519VerificationKey2020", "publicKeyMultibase": str(text)}:
+            try:
+                return multikey.decode(text)
+            except Malformed as error:
+                if error.code == "multikey_unknown":
+                    return None
+                raise
         case {"type": "JsonWebKey" | "JsonWebKey2020", "publicKeyJwk": dict() as jwk}:
-            return name, from_jwk(jwk)
-        case {"type": "Ed25519VerificationKey2020", "publicKeyMultibase": str(text)}:
-            return name, multikey.decode(text)
-    raise Malformed("did_document", "a verification method is a Multikey or a JsonWebKey")
+            signs = (jwk.get("kty"), jwk.get("crv")) in (("OKP", "Ed25519"), ("EC", "P-256"))
+            return from_jwk(jwk) if signs or "d" in jwk else None
+    return None
 
 
 def _absolute(name: object, did: str) -> str:

@@ -13,7 +13,7 @@ from ledger.credentials.vc.sdjwt import SdJwt
 from ledger.credentials.vc.status import Entry
 from protocol import cose
 from protocol.cose import Sign1
-from protocol.errors import BadSignature, Malformed
+from protocol.errors import Malformed
 
 DATA_INTEGRITY, COSE, SD_JWT = "ldp_vc", "vc+cose", "dc+sd-jwt"
 FORMATS = (DATA_INTEGRITY, COSE, SD_JWT)
@@ -139,13 +139,6 @@ def said(claims: Mapping[str, Any]) -> Mapping[str, Any]:
         return claims
     subjects = datamodel.subjects_of(claims)
     return subjects[0] if subjects else {}
-
-
-def check_issuer_key(document: did.DidDocument, found: Secured, *, now_ms: int) -> None:
-    """Raises as `Secured.check`, NotFound: method_unknown; Malformed: method_purpose, by the issuer's DID document."""
-    if document.id != found.issuer:
-        raise BadSignature("issuer_mismatch", "the document of another DID")
-    found.check(document.key(found.method, did.ASSERTION), now_ms=now_ms)
 
 
 def _of_claims(

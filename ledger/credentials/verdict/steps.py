@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from ledger.credentials import model
 from ledger.credentials.rules.records import Committed
 from ledger.credentials.vc import did
+from ledger.credentials.vc.did import DidTable
 from ledger.credentials.vc.multikey import VerifyingKey
 from ledger.credentials.vc.secured import Secured
 from ledger.credentials.verdict.known import Held, Key, Known, Version
-from protocol.errors import Malformed, ProtocolError
+from protocol.errors import NotFound, ProtocolError
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 NAMES = "format signature issuer accredited logged period revocation suspension holder content".split()
@@ -69,6 +70,7 @@ class Possession:
     code: str = ""
 
 
+NO_DOCUMENTS = DidTable()  # did:key alone
 Content = Callable[[Secured], Sequence[str]]  # the codes of what cannot be as it stands
 
 
@@ -81,14 +83,16 @@ def check(
     at_ms: int | None = None,
     possession: Possession | None = None,
     ages: Ages = Ages(),
+    pinned: DidTable = NO_DOCUMENTS,
 ) -> Verdict:
-    """The verdict over a credential, now or as it was at `at_ms`. possession: None: nobody was asked to prove it theirs."""
+    """The verdict over a credential, now or as it was at `at_ms`. possession: None: nobody was asked to prove it theirs;
+    pinned: DIDs of issuers that the ledger does not know, so that it can be said whether they signed at all."""
     at = now_ms if at_ms is None else at_ms
     known_ms = EVER_MS if at_ms is None else at_ms  # now, all counts that the log says: its clock may be before ours
     view = _View(found, known, at_ms=at, known_ms=known_ms, now_ms=now_ms, ages=ages)
     steps = (
         Step(name="format", outcome=PASS, code=found.format),
-        view.signature(),
+        view.signature(pinned),
         view.issuer(),
         view.accredited(),
         view.logged(),
@@ -119,18 +123,15 @@ class _View:
             self._committed = known.committed(found.anchor.id)
         self._age_ms = max(0, now_ms - known.as_of_ms)
 
-    def signature(self) -> Step:
+    def signature(self, pinned: DidTable) -> Step:
         key: VerifyingKey | None = self._key.key if self._key else None
-        if key is None and self._found.issuer.startswith("did:key:"):
-            try:
-                key = did.key_of(self._found.issuer)
-            except Malformed as error:
-                return _step("signature", FAIL, error.code)
-        if key is None:
-            return _step("signature", UNKNOWN, "key_unknown")
         try:
+            if key is None:
+                key = pinned.resolve(self._found.issuer).key(self._found.method, did.ASSERTION)
             self._found.check(key, now_ms=self._now_ms)
-        except ProtocolError as error:
+        except (NotFound, ProtocolError) as error:
+            if error.code in _NOBODYS:
+                return _step("signature", UNKNOWN, "key_unknown")
             return _step("signature", FAIL, error.code)
         return _step("signature", PASS, "signed")
 
@@ -232,6 +233,7 @@ class _View:
         return Step(name=name, outcome=outcome, code=code, age_ms=self._age_ms)
 
 
+_NOBODYS = frozenset({"did_unknown", "did_bad"})  # an issuer whose keys are in no document that is known here
 _MAY_HAVE_CHANGED = frozenset({"issuer_unknown", "not_logged", "not_accredited", "suspended"})
 
 
