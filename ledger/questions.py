@@ -118,3 +118,24 @@ class HasLicence(Question[bool]):
     party: bytes
     type: str
     jurisdiction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Whether somebody may do something now. code: stable, why; until_ms: how long the answer holds by itself, None: no answer
+    but another question changes it."""
+
+    allowed: bool
+    code: str
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayAct(Question[Standing]):
+    """May the holder of this DID act here in a capability now: "trading-partner", "break-glass", "prescriber" or "sign"?
+
+    Answered by a party's `credentials`, from its hiring files, through `Node.ask`; the log knows nobody.
+    """
+
+    holder: str
+    capability: str

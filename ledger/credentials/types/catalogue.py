@@ -246,7 +246,7 @@ _TYPES = (
     Type(
         name="PrimarySourceVerification",
         label="Primary source verification",
-        days=365,
+        days=1096,  # as long as a file may rest on it after hiring; how old it may be is asked of when the source was
         fields=(
             *_WHO,
             _field("source", "Source that was asked"),
