@@ -35,25 +35,37 @@ def parse(data: bytes | str, *, size_max: int = SIZE_MAX) -> dict[str, Any]:
 
 def canonical(value: object) -> bytes:
     """The one text of a value. Raises Malformed: json_depth, json_number, json_canonical."""
-    check(value)
+    plain = check(value)
     try:
+        if plain:  # then RFC 8785 asks for what the standard library writes, which is ten times as fast
+            text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
+            return text.encode()
         return rfc8785.dumps(value)  # type: ignore[arg-type]  # what it does not take, it refuses
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise Malformed("json_canonical", "a value that has no canonical text") from error
 
 
-def check(value: object, depth: int = 1) -> None:
-    """Raises Malformed: json_depth, json_number; what a value may be that travels."""
+def check(value: object, depth: int = 1) -> bool:
+    """Raises Malformed: json_depth, json_number; what a value may be that travels.
+
+    Whether it is of texts, whole numbers, truths and nulls alone, under names in ASCII.
+    """
     if depth > DEPTH_MAX:
         raise Malformed("json_depth", f"at most {DEPTH_MAX} objects and lists within each other")
+    if isinstance(value, str) or value is None:
+        return True
+    plain = True
     if isinstance(value, dict):
-        for each in value.values():
-            check(each, depth + 1)
-    elif isinstance(value, list):
+        for name, each in value.items():
+            plain = check(each, depth + 1) and plain and isinstance(name, str) and name.isascii()
+        return plain
+    if isinstance(value, list):
         for each in value:
-            check(each, depth + 1)
-    elif isinstance(value, int | float) and not abs(value) <= NUMBER_MAX:  # also what is no number, and what has no end
+            plain = check(each, depth + 1) and plain
+        return plain
+    if isinstance(value, int | float) and not abs(value) <= NUMBER_MAX:  # also what is no number, and what has no end
         raise Malformed("json_number", "a number that not every reader can hold")
+    return isinstance(value, int)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

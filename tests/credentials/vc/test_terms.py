@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +160,7 @@ def test_json_comes_back_from_its_canonical_text(found: dict[str, Any]) -> None:
         text = jcs.canonical(found)
     except Malformed:  # half a character
         return
+    assert text == rfc8785.dumps(found)  # the reference implementation, which is slow
     assert jcs.canonical(jcs.parse(text)) == text
     assert jcs.parse(text) == json.loads(json.dumps(found))
     for size in range(len(text)):
@@ -181,6 +183,21 @@ def test_no_bytes_make_a_reader_fall(raw: bytes) -> None:
 def test_json_that_nobody_could_write_again_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
         jcs.parse(text)
+
+
+@pytest.mark.parametrize("value", [b"x", {1: 2}, {"a": {1, 2}}, object(), {"a": "\ud800"}, {"\udc00": 1.5}])
+def test_what_is_no_json_has_no_canonical_text(value: object) -> None:
+    with pytest.raises(Malformed, match="json_canonical"):
+        jcs.canonical({"v": value})
+
+
+def test_every_character_is_written_as_the_reference_writes_it() -> None:
+    every = {"v": "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000)])), "w": [True, False, None, -0, 1 << 52]}
+    assert jcs.canonical(every) == rfc8785.dumps(every)
+    names = {
+        chr(code): code for code in (0x80, 0xE000, 0x10000, 0x41, 0x7F, 0x20AC)
+    }  # sorted by UTF-16, not by code point
+    assert jcs.canonical(names) == rfc8785.dumps(names)
 
 
 def test_a_whole_character_in_escapes_is_one() -> None:
