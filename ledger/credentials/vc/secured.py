@@ -86,11 +86,13 @@ def of_json(claims: Mapping[str, Any], raw: bytes = b"") -> Secured:
     made = tuple(integrity.proofs(claims))
     datamodel.check_credential(claims)
     issuer = datamodel.issuer_of(claims)
-    method = next((each.method for each in made if each.method.partition("#")[0] == issuer), None)
-    if method is None:
+    own = next((each for each in made if each.method.partition("#")[0] == issuer), None)
+    if own is None:
         raise Malformed("proof_issuer", "no proof of the credential is by a method of its issuer")
+    if own.previous:  # it would count only as far as they do, and nobody here has their keys
+        raise Malformed("proof_previous", "an issuer's proof that builds on those of others is not judged here")
     signed = jcs.canonical(claims)
-    return _of_claims(claims, format=DATA_INTEGRITY, raw=raw or signed, signed=signed, method=method, made=made)
+    return _of_claims(claims, format=DATA_INTEGRITY, raw=raw or signed, signed=signed, method=own.method, made=made)
 
 
 def of_envelope(envelope: cose_vc.Envelope, raw: bytes) -> Secured:

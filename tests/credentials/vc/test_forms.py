@@ -141,6 +141,18 @@ def test_a_credential_by_who_is_not_its_issuer_is_refused() -> None:
         secured.read(raw.encode())
 
 
+def test_an_issuer_signs_beside_others_and_not_on_top_of_them() -> None:
+    by_other: dict[str, Any] = {"method": did.key_method(OTHER.public), "created_s": NOW_S, "name": "urn:uuid:1"}
+    first = integrity.sign(CLAIMS, OTHER, **by_other)
+    beside = integrity.sign(first, ISSUER, method=METHOD, created_s=NOW_S)
+    found = secured.read(json.dumps(beside).encode())
+    assert found.method == METHOD
+    found.check(ISSUER.public, now_ms=NOW_MS)
+    on_top = integrity.sign(first, ISSUER, method=METHOD, created_s=NOW_S, previous=["urn:uuid:1"])
+    with pytest.raises(Malformed, match="proof_previous"):
+        secured.read(json.dumps(on_top).encode())
+
+
 # -- SD-JWT
 
 
