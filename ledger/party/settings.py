@@ -12,6 +12,7 @@ from protocol.keys import PublicKey
 TABLE = "party"
 PORT_MAX = 65_535
 NAME_MAX = 128  # characters, as in an admission
+KEEP_DAYS_MAX = 36_525  # a hundred years
 SOURCES_MAX = 1024  # addresses of status lists; more are not one organisation's acquaintances
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEYS_MAX = 1024  # writers or peers; more are not one organisation's acquaintances
@@ -60,6 +61,11 @@ class Settings:
     """Folder with DID documents (*.json) of others that are believed; nothing that a credential names is ever fetched."""
     credential_sources: tuple[str, ...] = ()
     """Addresses of others' status lists begin with one of these, or are not fetched."""
+    hiring_webhook: str = ""
+    """Address that alerts about hiring files are sent to, signed with the party's key; they name no person. Empty: nothing is
+    sent."""
+    hiring_keep_days: int = 730
+    """After so many days the personal data of a hiring file that is over are erased."""
     vc_api: bool = False
     """Answer the W3C VC-API to anybody on loopback, for test suites. It signs with a key that is in no ledger."""
 
@@ -111,6 +117,10 @@ def _check_addresses(chosen: Settings) -> None:
             "settings_bad_value",
             f"[party] credential_sources are at most {SOURCES_MAX} addresses http(s)://host/ with a slash after the host",
         )
+    if chosen.hiring_webhook and not _SOURCE.match(chosen.hiring_webhook):
+        raise ConfigError("settings_bad_value", "[party] hiring_webhook is an address http(s)://host/, and so on")
+    if not 0 < chosen.hiring_keep_days <= KEEP_DAYS_MAX:
+        raise ConfigError("settings_bad_value", f"[party] hiring_keep_days is between 1 and {KEEP_DAYS_MAX}")
     if chosen.vc_api and chosen.host not in LOOPBACK:
         raise ConfigError(
             "settings_bad_value", "[party] vc_api is for tests on this machine: it needs host 127.0.0.1 or ::1"

@@ -69,6 +69,8 @@ class Hiring:
         self._looks = [threading.Lock() for _ in range(LOOKS)]
         self.raised: Callable[[], None] = lambda: None
         """Told when there are new alerts."""
+        self.lost: Callable[[str], None] = lambda _: None
+        """Told the code when what a wallet showed could not be kept."""
 
     def open(self, post: Post, person: Person, *, by: str) -> bytes:
         """Begin a file; its id. Raises Unavailable: files_full, hiring_failing."""
@@ -115,6 +117,15 @@ class Hiring:
             raised = self._settle(file, now_ms=now_ms)
         self._told(raised)
         return taken
+
+    def note_request(self, name: str, file: bytes, *, until_ms: int) -> None:
+        """What comes for the request with this name is for a file. Raises Unavailable: hiring_failing."""
+        with self._store.writing():
+            self._store.asked(name, file, until_ms=until_ms, now_ms=self._now_ms())
+
+    def requested(self, name: str) -> bytes | None:
+        """The file that a request is for. None: it is for none."""
+        return self._store.asked_for(name, now_ms=self._now_ms())
 
     def remove(self, file: bytes, credential: bytes, *, by: str) -> None:
         """Take a credential out, which the person need not have shown. Raises as `receive`."""

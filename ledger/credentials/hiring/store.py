@@ -49,6 +49,7 @@ CREATE TABLE alert(n INTEGER PRIMARY KEY, file BLOB NOT NULL, key TEXT NOT NULL,
 CREATE UNIQUE INDEX alert_mark ON alert(file, key) WHERE days > 0;
 CREATE UNIQUE INDEX alert_open ON alert(file, key) WHERE days = 0 AND resolved_ms IS NULL;
 CREATE INDEX alert_sent ON alert(n) WHERE sent = 0;
+CREATE TABLE request(name TEXT PRIMARY KEY, file BLOB NOT NULL, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 
@@ -259,6 +260,17 @@ class Store:
                 self._db.execute("UPDATE alert SET resolved_ms = ? WHERE n = ?", (now_ms, n))
         return raised
 
+    def asked(self, name: str, file: bytes, *, until_ms: int, now_ms: int) -> None:
+        """Note for which file a wallet is asked; those of earlier times are forgotten."""
+        self._db.execute("DELETE FROM request WHERE until_ms <= ?", (now_ms,))
+        self._db.execute("INSERT INTO request VALUES (?, ?, ?)", (name, file, until_ms))
+
+    def asked_for(self, name: str, *, now_ms: int) -> bytes | None:
+        """The file that a request is for. None: none of these."""
+        with self.reading():
+            found = self._one("SELECT file FROM request WHERE name = ? AND until_ms > ?", name, now_ms)
+            return None if found is None else bytes(found[0])
+
     def alerts(self, id: bytes | None = None, *, standing: bool = False, most: int = 1000) -> list[Alert]:  # noqa: A002
         """The newest first. id: of one file; standing: those that are still so."""
         asked = """SELECT * FROM alert WHERE (? IS NULL OR file = ?) AND (? = 0 OR resolved_ms IS NULL)
@@ -287,6 +299,7 @@ class Store:
             self._db.execute("DELETE FROM match WHERE file = ?", (id,))
             self._db.execute("DELETE FROM alert WHERE file = ?", (id,))
             self._db.execute("DELETE FROM permit WHERE file = ?", (id,))
+            self._db.execute("DELETE FROM request WHERE file = ?", (id,))
             self._db.execute("UPDATE file SET person = NULL, holder = '', erased_ms = ? WHERE id = ?", (now_ms, id))
         # Stop here: erased, and older pages wait in the write-ahead log until the next checkpoint, which the next start makes.
         with self._lock, contextlib.suppress(sqlite3.OperationalError):
