@@ -5,8 +5,13 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
+from ledger.credentials.issuing import store as issuing
 from ledger.log import store
+from ledger.party import store as party
+
+READS = ("SELECT", "PRAGMA")  # statements of SQL that leave nothing behind
 
 
 def killed_at(step: int, work: Callable[[], None]) -> bool:
@@ -42,6 +47,20 @@ def _die_at(step: int) -> None:
         return db
 
     store._connected = watched
+    for room in (issuing, party):
+        _watch(room, one)
     os.fsync = lambda descriptor: (one(), fsync(descriptor))[1]
     Path.replace = lambda self, to: (one(), replace(self, to))[1]  # type: ignore[method-assign,assignment]
     Path.unlink = lambda self, missing_ok=False: (one(), unlink(self, missing_ok))[1]  # type: ignore[method-assign,assignment]
+
+
+def _watch(room: ModuleType, one: Callable[[], None]) -> None:
+    """Count what a party's store writes."""
+    connected = room._connected
+
+    def watched(*given: object, **named: object) -> sqlite3.Connection:
+        db: sqlite3.Connection = connected(*given, **named)
+        db.set_trace_callback(lambda said: None if said.startswith(READS) else one())
+        return db
+
+    room._connected = watched
