@@ -12,10 +12,11 @@ from ledger.credentials.vc import cose_vc, datamodel, jcs, presentation, secured
 from ledger.credentials.vc.did import DidTable
 from ledger.credentials.vc.presentation import Presentation
 from ledger.credentials.vc.secured import Secured
-from ledger.credentials.verdict import Ages, Known, Possession, Verdict, check, unreadable
+from ledger.credentials.verdict import Ages, Brought, Known, Possession, Verdict, check, unreadable
 from ledger.credentials.verdict.steps import NO_DOCUMENTS, Content
 from protocol import base64text
 from protocol.errors import Malformed, NotFound, ProtocolError, Unavailable
+from protocol.policy import Policy
 
 CHALLENGE_MS = 300_000  # so long a question may be answered
 CHALLENGES_MAX = 10_000  # questions without an answer; another one is refused: whoever asks so much waits five minutes
@@ -55,7 +56,8 @@ class Answer:
 
 class Verifier:
     """known: of issuers and credentials; audience: our name, for which holders sign; pinned: DIDs of issuers that the ledger does
-    not know; prepare: told of what is about to be judged, and as of which time, so that lists are there: it may block.
+    not know; prepare: told of what is about to be judged, and as of which time, so that lists are there: it may block;
+    policy: of the trust file, for who believes receipts that are brought along.
 
     Serves any number of threads.
     """
@@ -71,9 +73,11 @@ class Verifier:
         ages: Ages = NORMAL,
         pinned: DidTable = NO_DOCUMENTS,
         prepare: Callable[[Sequence[Secured], int | None], None] = lambda _found, _at_ms: None,
+        policy: Policy | None = None,
     ) -> None:
         self._known, self._audience, self._now_ms, self._random = known, audience, now_ms, random_bytes
         self._content, self._ages, self._pinned, self._prepare = content, ages, pinned, prepare
+        self._policy = policy
         self._open: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -102,10 +106,11 @@ class Verifier:
         """Judge what came for a question that the caller asked, and saw to it that it is answered once. It may block."""
         return self._judge(raw, nonce=nonce, audience=audience, code="")
 
-    def check(self, raw: bytes, *, at_ms: int | None = None) -> Answer:
+    def check(self, raw: bytes, *, at_ms: int | None = None, brought: Sequence[bytes] = ()) -> Answer:
         """Judge a credential, or those in a presentation, without asking who brings them. It may block.
 
-        at_ms: as it was then. Raises Malformed: time_future.
+        at_ms: as it was then; brought: transparent statements beside it, of commitments that are newer than what is known here,
+        which say nothing of the past. Raises Malformed: time_future, brought_*; what else `verdict.brought.read` does.
         """
         now_ms = self._now_ms()
         if at_ms is not None and at_ms > now_ms:
@@ -115,7 +120,10 @@ class Verifier:
         except ProtocolError as error:
             return _unreadable(error.code, now_ms if at_ms is None else at_ms)
         credentials = found.credentials if isinstance(found, Presentation) else (found,)
-        return self._verdicts(credentials, None, now_ms=now_ms, at_ms=at_ms)
+        known = self._known
+        if brought and self._policy is not None and at_ms is None:
+            known = Brought(known, brought, policy=self._policy)
+        return self._verdicts(credentials, None, now_ms=now_ms, at_ms=at_ms, known=known)
 
     def _judge(self, raw: bytes, *, nonce: str | None, audience: str, code: str) -> Answer:
         """nonce: None: no question of ours, which is said with `code`."""
@@ -131,7 +139,13 @@ class Verifier:
         return self._verdicts(found.credentials, _possession(found, nonce, audience, now_ms), now_ms=now_ms)
 
     def _verdicts(
-        self, found: Sequence[Secured], possession: Possession | None, *, now_ms: int, at_ms: int | None = None
+        self,
+        found: Sequence[Secured],
+        possession: Possession | None,
+        *,
+        now_ms: int,
+        at_ms: int | None = None,
+        known: Known | None = None,
     ) -> Answer:
         self._prepare(found, at_ms)
         judged = tuple(
@@ -139,7 +153,7 @@ class Verifier:
                 found=each,
                 verdict=check(
                     each,
-                    self._known,
+                    known or self._known,
                     now_ms=now_ms,
                     at_ms=at_ms,
                     content=self._content,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ledger.client import AsyncClient, ContractEntries
-from ledger.credentials import model
+from ledger.credentials import model, types
 from ledger.credentials.model import Listing
 from ledger.credentials.registry import Follower, Registry, following
 from ledger.credentials.registry.store import FILE, Store
@@ -20,12 +20,13 @@ from ledger.credentials.verdict import Ages, steps
 from ledger.credentials.verifying import Answer
 from ledger.monitor.edge import Edge
 from ledger.signing import Signed
-from protocol import documents, statement
-from protocol.errors import NotFound, Unavailable, VerificationFailed, VigilError
+from protocol import documents, receipt, statement
+from protocol.errors import Malformed, NotFound, Unavailable, VerificationFailed, VigilError
 from protocol.evidence import Trust
 from tests.support import registrants
 from tests.support.reading import CLINIC, Town, town
 from tests.support.registrants import DAY_MS
+from tests.support.vouching import HOLDER, LICENCE
 
 
 def bad(answer: Answer) -> dict[str, str]:
@@ -114,6 +115,45 @@ def test_a_copy_answers_without_a_network_and_says_how_old_it_is(tmp_path: Path)
         (tmp_path / "other.db").write_bytes(b"not ours" * 1000)
         with pytest.raises(Unavailable, match="state_unreadable"):
             Registry.reader(tmp_path / "other.db")
+
+
+def test_a_commitment_that_is_brought_along_counts_where_the_copy_is_older(tmp_path: Path) -> None:
+    with town(tmp_path) as found, found.registry() as registry:
+        early = found.licence()
+        read(found, registry)
+        assert bad(found.verifier(registry).check(early.raw)) == {}
+        registry.pack(tmp_path / "pack.db")
+        late = found.issuer.issue(types.draft("StateLicence", LICENCE), holder=HOLDER.public)
+        index = found.engine.size - 1
+
+        def brought(index: int) -> bytes:
+            raw = found.engine.statement(index)
+            assert statement.parse(raw).content_type == model.CREDENTIAL
+            return receipt.attach(raw, [found.engine.receipt(index)])
+
+        with contextlib.closing(Registry.reader(tmp_path / "pack.db")) as laptop:
+            policy = found.trust().policy
+            verifier = found.verifier(laptop, prepare=lambda *_: None, policy=policy)
+            assert bad(verifier.check(late.raw))["logged"] == "not_logged"
+            found.clock.at_ms += 1000
+            answer = verifier.check(late.raw, brought=[brought(index)])
+            assert bad(answer) == {} and answer.judged[0].verdict.step("accredited").age_ms == 1000
+            forged = found.issuer.issue(types.draft("StateLicence", LICENCE), holder=HOLDER.public)
+            assert bad(verifier.check(forged.raw, brought=[brought(index)]))["logged"] == "not_logged"
+            other = found.verifier(laptop, prepare=lambda *_: None)
+            assert bad(other.check(late.raw, brought=[brought(index)]))["logged"] == "not_logged", "nobody is trusted"
+            whole = brought(index)
+            for at in range(0, len(whole), 7):
+                changed = bytearray(whole)
+                changed[at] ^= 1
+                with contextlib.suppress(VigilError):
+                    answer = verifier.check(late.raw, brought=[bytes(changed)])
+                    assert bad(answer)["logged"] == "not_logged"
+            with pytest.raises(Malformed, match="brought_many"):
+                verifier.check(late.raw, brought=[whole] * 65)
+            key = receipt.attach(found.engine.statement(5), [found.engine.receipt(5)])
+            with pytest.raises(Malformed, match="brought_other"):
+                verifier.check(late.raw, brought=[key])
 
 
 def test_a_registry_that_is_thrown_away_is_built_again_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

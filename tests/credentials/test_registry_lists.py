@@ -121,7 +121,7 @@ def test_an_address_that_begins_as_no_source_does_is_never_asked(
     before = len(ready[0].asked)
     for url in OTHER_PLACES:
         assert not found.allowed(url), url
-        assert not found._try(url, url) and len(ready[0].asked) == before
+        assert not found._try(url, BOARD.public.thumbprint, EVER_MS) and len(ready[0].asked) == before
     assert found.allowed(SOURCE + "credentials/status/1")
 
 
@@ -257,7 +257,7 @@ def test_addresses_are_remembered_within_a_bound(
 
     found = ready[0].lists(registry, transport=httpx.MockTransport(answer))
     for n in range(50):
-        found._try(f"{SOURCE}{n}", f"{SOURCE}{n}")
+        found._try(f"{SOURCE}{n}", BOARD.public.thumbprint, EVER_MS)
         assert len(found._asked) <= 10 and len(found._busy) <= 11
 
 

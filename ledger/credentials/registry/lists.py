@@ -22,6 +22,9 @@ from protocol.errors import NotFound, ProtocolError, Unavailable
 WITHIN_S = 5.0  # for a whole list, however slowly it drips
 PREPARE_WITHIN_S = 10.0  # for all lists of one presentation; what has not come by then stays unknown
 AGAIN_MS = 15_000  # an address that had nothing new is left alone so long
+AHEAD_AGAIN_MS = (
+    1000  # and so long one whose list is newer than what we have read of the ledger, which is read in a moment
+)
 URLS_MAX = 4096  # addresses that are remembered for that; beyond it all are forgotten, and may be asked again
 AT_ONCE = 64  # addresses that are asked for one presentation; the rest stay unknown
 MEDIA = ("application/vc", "application/vc+cose", "application/vc+ld+json", "application/json")
@@ -82,21 +85,27 @@ class Lists:
         for url, party in list(wanted)[:AT_ONCE]:
             if time.monotonic() > ends_s:
                 return
-            newest, held = self._registry.version(url, party=party, at_ms=EVER_MS)
-            if newest is None or held is None:
-                self._try(url, url)
+            self._try(url, party, EVER_MS)
             if at_ms is not None:
-                then, held = self._registry.version(url, party=party, at_ms=at_ms)
-                if then is not None and held is None:
-                    self._try(url, f"{url}?timestamp={times.write(then.at_ms)}")
+                self._try(url, party, at_ms)
 
     def refresh(self) -> int:
         """Fetch the lists of which a newer version is out; how many came. It blocks."""
-        return sum(self._try(url, url) for url in self._registry.behind())
+        return sum(self._try(url, party, EVER_MS) for url, party in self._registry.behind())
 
-    def _try(self, url: str, address: str) -> bool:
-        """Fetch a list, unless that was tried a moment ago. Whether a version came that the ledger names."""
-        if not self.allowed(url):
+    def _address(self, url: str, party: bytes, at_ms: int) -> str | None:
+        """Where to ask for the list of a time; None when it is here, or nobody has named one. Bitstring Status List v1.0 §2.4."""
+        version, held = self._registry.version(url, party=party, at_ms=at_ms)
+        if held is not None:
+            return None
+        if at_ms == EVER_MS:
+            return url
+        return None if version is None else f"{url}?timestamp={times.write(version.at_ms)}"
+
+    def _try(self, url: str, party: bytes, at_ms: int) -> bool:
+        """Fetch a list that is not here, unless that was tried a moment ago. Whether a version came that the ledger names."""
+        address = self._address(url, party, at_ms)
+        if address is None or not self.allowed(url):
             return False
         with self._lock:
             if len(self._asked) >= URLS_MAX:
@@ -105,18 +114,26 @@ class Lists:
             busy = self._busy.setdefault(address, threading.Lock())
         with busy:  # who comes meanwhile waits for what the first one brings
             now_ms = self._now_ms()
-            if now_ms - self._asked.get(address, 0) < AGAIN_MS:
+            tried = now_ms - self._asked.get(address, 0) < AGAIN_MS
+            if tried or self._address(url, party, at_ms) != address:
                 return False
             self._asked[address] = now_ms
             try:
                 came = self._fetch(url, address)
             except (ProtocolError, NotFound, Unavailable):
-                came = False
+                came = None
+            if came:
+                self._asked.pop(address, None)  # what is new today may be old in a moment: a revocation does not wait
+            elif came is False:
+                self._asked[address] = now_ms - AGAIN_MS + AHEAD_AGAIN_MS
             self.failures += not came
-        return came
+        return came is True
 
-    def _fetch(self, url: str, address: str) -> bool:
-        """Raises Unavailable: source_*; as `Registry.hold`."""
+    def _fetch(self, url: str, address: str) -> bool | None:
+        """Whether a version came that the ledger names; None when the one that is held is still the newest there.
+
+        Raises Unavailable: source_*; as `Registry.hold`.
+        """
         tag = self._registry.tag(url) if address == url else ""
         target, headers, extensions = self._target(address)
         if tag:
@@ -125,7 +142,7 @@ class Lists:
         try:
             with self._http.stream("GET", target, headers=headers, extensions=extensions) as answer:
                 if answer.status_code == 304 and tag:
-                    return False
+                    return None
                 _check_answer(answer)
                 raw = bytearray()
                 for part in answer.iter_raw():

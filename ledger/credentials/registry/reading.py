@@ -85,6 +85,12 @@ class Registry:
         return self._facts.as_of_ms
 
     @property
+    def next(self) -> Place:
+        """The first entry that was not read."""
+        followed = self._followed
+        return followed.epoch, followed.edge.size
+
+    @property
     def followed(self) -> Followed:
         """How far the ledger was read."""
         return self._followed
@@ -197,8 +203,8 @@ class Registry:
                     self._facts.lose(each)
         return True
 
-    def behind(self) -> list[str]:
-        """The addresses of lists of which a newer version is out than the one that is held."""
+    def behind(self) -> list[tuple[str, bytes]]:
+        """(address, institution) of the lists of which a newer version is out than any that is held."""
         with self._lock:
             return self._facts.behind()
 

@@ -181,7 +181,8 @@ class Store:
             self._db.execute(
                 "INSERT OR IGNORE INTO list (digest, url, issuer, raw) VALUES (?, ?, ?, ?)", (digest, url, issuer, raw)
             )
-            self._db.execute("INSERT OR REPLACE INTO tag VALUES (?, ?)", (url, tag))
+            if tag:
+                self._db.execute("INSERT OR REPLACE INTO tag VALUES (?, ?)", (url, tag))
             old = self._db.execute("SELECT digest FROM list ORDER BY n DESC LIMIT -1 OFFSET ?", (LISTS_MAX,)).fetchall()
             self._db.executemany("DELETE FROM list WHERE digest = ?", old)
         return [row[0] for row in old]

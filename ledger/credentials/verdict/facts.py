@@ -133,13 +133,13 @@ class Facts:
         """Whether the ledger names these bytes as a list of the institution with this DID."""
         return any(self._dids.get(each.party) == issuer for each in self._named.get(digest, ()))
 
-    def behind(self) -> list[str]:
-        """The addresses of lists of which a newer version is out than the one that is held."""
-        found = set()
-        for (_, url), names in self._bound.items():
+    def behind(self) -> list[tuple[str, bytes]]:
+        """(address, institution) of the lists of which a newer version is out than any that is held."""
+        found = []
+        for (party, url), names in self._bound.items():
             newest = max((self._versions[name][-1] for name in names), key=lambda each: each.place)
             if newest.digest not in self._placed:
-                found.add(url)
+                found.append((url, party))
         return sorted(found)
 
     def _name(self, place: Place, at_ms: int, found: Listing, party: bytes) -> None:

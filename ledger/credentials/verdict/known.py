@@ -47,6 +47,10 @@ class Known(Protocol):
     def as_of_ms(self) -> int:
         """When the ledger was last seen whole, by our clock."""
 
+    @property
+    def next(self) -> Place:
+        """The first entry that was not read."""
+
     def names(self, log: str) -> bool:
         """Whether this is the origin of an epoch of the log that is known."""
 
