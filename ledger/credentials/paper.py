@@ -47,6 +47,15 @@ def carried(said: str) -> bytes:
     return found
 
 
+def opened(content: bytes) -> bytes:
+    """The credential in a file: as it stands, of a code as text, or of the code in a photo. Raises Malformed: photo_*, code_*."""
+    if content.startswith(PREFIX.encode()):
+        return carried(content.decode("ascii", "replace").strip())
+    if content[:1] in (b"{", b"\xd2") or content[:2] == b"ey" or content[:1].isspace():  # JSON, COSE, SD-JWT
+        return content
+    return carried(read(content))
+
+
 def drawn(said: str, *, label: str) -> str:
     """A QR code as SVG to put into a page, black on white also where the page is dark. label: what it is, for who hears it."""
     code = segno.make(said, error="l", micro=False, boost_error=True)

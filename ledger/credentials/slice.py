@@ -6,12 +6,17 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
-from ledger.credentials import types
+from starlette.routing import BaseRoute
+
+from ledger.credentials import documents, judging, types
 from ledger.credentials.api.issuing import Issuing
 from ledger.credentials.api.public import Public
 from ledger.credentials.api.vcapi import VcApi
+from ledger.credentials.api.verifying import Verifying
+from ledger.credentials.exchange.asking import Asking
 from ledger.credentials.exchange.offering import Offering
 from ledger.credentials.exchange.oid4vci import Configuration
 from ledger.credentials.exchange.routes import Exchange, sweeping
@@ -21,11 +26,14 @@ from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
 from ledger.credentials.pages.holder import Holder
 from ledger.credentials.pages.issuer import Issuers
+from ledger.credentials.pages.verifier import Verifiers
 from ledger.credentials.pages.wallet import WalletPage
+from ledger.credentials.registry import Follower, Lists, Registry
 from ledger.credentials.vc import jcs, secured
 from ledger.credentials.vc.multikey import VerifyingKey
+from ledger.credentials.verifying import Verifier
 from ledger.party.mount import Face, Slice
-from ledger.party.node import Node
+from ledger.party.node import Log, Node
 from protocol import base64text
 from protocol.errors import Unavailable
 from protocol.keys import SigningKey
@@ -44,23 +52,89 @@ async def opened(node: Node) -> AsyncIterator[Face]:
         office = Office.open(node, base=lambda: base(node), now_ms=_now_ms, random_bytes=os.urandom)
         held.callback(office.close)
         kept = held.enter_context(contextlib.closing(Store.open(node.folder, random_bytes=os.urandom)))
+        duties = [_publishing(node, office), sweeping(kept, now_ms=_now_ms)]
+        verifier = None if node.log is None else _verifier(node, node.log, held, duties)
         offering = _offering(node, office, kept) if office.opened else None
-        exchange = Exchange(offering, None)
-        front = Front(node, doors, now_ms=_now_ms)
-        public = Public(office)
-        routes = [*public.routes(), *Issuing(node, office).routes(), *exchange.routes()]
+        asking = None if verifier is None else _asking(node, verifier, kept)
+        exchange, public = Exchange(offering, asking), Public(office)
+        routes = [*public.routes(), *Issuing(node, office).routes(), *Verifying(node, verifier).routes()]
+        routes += exchange.routes()
         if node.chosen.vc_api:
             apart = SigningKey.from_seed(os.urandom(32))
             routes += VcApi(apart, now_ms=_now_ms, authorities=lambda: node.authorities).routes()
-        issuers = Issuers(front, office, offering, party=node.name)
-        pages = [*front.routes(), *Holder(front).routes(), *WalletPage(front).routes(), *issuers.routes()]
-        await held.enter_async_context(_running(_publishing(node, office), sweeping(kept, now_ms=_now_ms)))
-        yield Face(routes=routes, pages=pages, well_known=[*public.well_known(), *exchange.well_known(f"/{NAME}")])
+        await held.enter_async_context(_running(*duties))
+        yield Face(
+            routes=routes,
+            pages=_pages(node, doors, office, offering, verifier, asking),
+            well_known=[*public.well_known(), *exchange.well_known(f"/{NAME}")],
+        )
 
 
 def base(node: Node) -> str:
     """The address of this use case for others: that of the settings, else the bound one, which holds on this machine alone."""
     return (node.chosen.url or f"http://{min(node.authorities, default='')}") + f"/{NAME}"
+
+
+def _pages(
+    node: Node,
+    doors: Access,
+    office: Office,
+    offering: Offering | None,
+    verifier: Verifier | None,
+    asking: Asking | None,
+) -> list[BaseRoute]:
+    front = Front(node, doors, now_ms=_now_ms)
+    return [
+        *front.routes(),
+        *Holder(front).routes(),
+        *WalletPage(front).routes(),
+        *Issuers(front, office, offering, party=node.name).routes(),
+        *Verifiers(front, verifier, asking).routes(),
+    ]
+
+
+def _verifier(
+    node: Node, ledger: Log, held: contextlib.AsyncExitStack, duties: list[Coroutine[None, None, None]]
+) -> Verifier:
+    """What judges, by what is read of the ledger from now on. Raises ConfigError: documents_*."""
+    registry = Registry.open(node.folder)
+    held.callback(registry.close)
+    own = (f"{node.chosen.url}/{NAME}/",) if node.chosen.url else ()
+    lists = Lists(registry, sources=(*node.chosen.credential_sources, *own), now_ms=_now_ms)
+    held.callback(lists.close)
+    follower = Follower(
+        registry,
+        client=ledger.client,
+        trust=ledger.trust,
+        me=lambda: node.public.thumbprint,
+        now_ms=_now_ms,
+    )
+
+    async def caught_up() -> None:
+        await asyncio.to_thread(lists.refresh)
+
+    duties.append(follower.run(caught_up=caught_up))
+    return Verifier(
+        registry,
+        audience=node.chosen.url or node.public.urn,
+        now_ms=_now_ms,
+        random_bytes=os.urandom,
+        pinned=documents.pinned(Path(node.chosen.did_documents).expanduser() if node.chosen.did_documents else None),
+        prepare=lists.prepare,
+    )
+
+
+def _asking(node: Node, verifier: Verifier, kept: Store) -> Asking:
+    """What is asked of wallets."""
+    return Asking(
+        kept,
+        judging.judge(verifier),
+        judging.acknowledge(node.attest),
+        base=lambda: base(node),
+        name=node.name,
+        random_bytes=os.urandom,
+        now_ms=_now_ms,
+    )
 
 
 def _offering(node: Node, office: Office, kept: Store) -> Offering:

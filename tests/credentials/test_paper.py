@@ -54,6 +54,14 @@ def test_a_credential_comes_back_from_a_photo_of_its_code() -> None:
     assert paper.carried(paper.read(photo(paper.text(CREDENTIAL)))) == CREDENTIAL
 
 
+def test_a_file_is_opened_whatever_it_is() -> None:
+    code = paper.text(CREDENTIAL)
+    for content in (CREDENTIAL, b" " + CREDENTIAL, code.encode() + b"\n", photo(code)):
+        assert paper.opened(content).strip() == CREDENTIAL
+    for content in (b"eyJ.x.y~", b"\xd2\x84"):
+        assert paper.opened(content) == content
+
+
 def test_what_others_print_is_taken_as_it_stands() -> None:
     assert paper.carried(paper.read(photo("eyJ.x.y~"))) == b"eyJ.x.y~"
 

@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.credentials.cli import access, governance, issuer, wallet
+from ledger.credentials.cli import access, governance, issuer, verify, wallet
 
 
 @click.group()
@@ -15,3 +15,5 @@ cli.add_command(governance.accredit)
 cli.add_command(governance.withdraw)
 cli.add_command(issuer.issuer)
 cli.add_command(wallet.wallet)
+cli.add_command(verify.verify)
+cli.add_command(verify.pack)

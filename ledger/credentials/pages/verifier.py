@@ -102,7 +102,7 @@ class Verifiers:
         if content is None:
             raise Malformed("file_missing", "choose a file or a photo")
         at_ms = _day(form.text("day"))
-        raw = await asyncio.to_thread(_carried, content)
+        raw = await asyncio.to_thread(paper.opened, content)
         answer = await asyncio.to_thread(self._checks.check, raw, at_ms=at_ms)
         return "Verdict", "<h1>Verdict</h1>" + verdicts(judging.described(answer)["credentials"])
 
@@ -130,15 +130,6 @@ def _verdict(found: Mapping[str, Any], at: int) -> str:
         facts["Until"] = page.day(found["until_ms"])
     shown = verdict.Shown(title=judging.label(found["type"]), facts=facts, verdict=judging.verdict(found))
     return verdict.shown(shown, name=f"verdict-{at}")
-
-
-def _carried(content: bytes) -> bytes:
-    """A credential of a file: as it stands, or of the code in a photo. Raises Malformed: photo_*, code_bad."""
-    if content[:1] in (b"{", b"\xd2", b"e") or content[:1].isspace():
-        return content
-    if content.startswith(paper.PREFIX.encode()):
-        return paper.carried(content.decode("ascii", "replace").strip())
-    return paper.carried(paper.read(content))
 
 
 def _day(said: str) -> int | None:
