@@ -324,6 +324,22 @@ def test_a_first_key_that_has_no_row_yet_is_taken_up(tmp_path: Path) -> None:
         assert again.did == name
 
 
+def test_a_key_file_that_is_lost_stops_signing_and_nothing_else(tmp_path: Path) -> None:
+    with board(tmp_path) as (world, issuer):
+        made = published(world, issuer)
+        issuer.close()
+        for file in (tmp_path / "board").glob("issuer-*.key"):
+            file.unlink()
+        with contextlib.closing(world.opened("board", PARTY)) as again:
+            again.begin()
+            assert set_in(again, lists_of(again)[0]) == 0 and len(again.document().assertion) == 1
+            with pytest.raises(NotFound, match="key_missing"):
+                world.licence(again)
+            again.rotate()
+            new = published(world, again)
+            assert world.bad(made.raw) == world.bad(new.raw) == {}
+
+
 def test_a_database_that_is_gone_from_its_keys_is_missed(tmp_path: Path) -> None:
     with board(tmp_path) as (world, issuer):
         issuer.rotate()

@@ -98,7 +98,7 @@ class Issuer:
     def open(cls, folder: Path, **more: Any) -> Self:
         """The issuer in a folder; its first key and its file are made when they are not there.
 
-        Raises Unavailable: credentials_unreadable, key_unreadable; NotFound: key_missing; ConfigError: credentials_lost.
+        Raises Unavailable: credentials_unreadable, key_unreadable; ConfigError: credentials_lost.
         """
         store = Store.open(folder)
         try:
@@ -128,7 +128,7 @@ class Issuer:
         """
         for key in self._store.issuer_keys():
             answer = WAITING if key.said is None else self._answer(key.said)
-            if answer not in {WAITING, RECEIPTED} | SETTLED:
+            if answer not in {WAITING, RECEIPTED} | SETTLED and self._keys.has(key.thumbprint):
                 self._say_key(key)
         self._drain()
 
@@ -143,7 +143,7 @@ class Issuer:
         """A credential about the holder of a key. draft: of `types.draft`; days: how long it is valid.
 
         Raises Malformed: type_unknown, format_unknown, period_bad, and what `types.problems` finds; ConfigError: key_ended;
-        Unavailable: credentials_failing, outbox_full.
+        NotFound: key_missing; Unavailable: credentials_failing, outbox_full.
         """
         return self._issue(draft, holder, format, days)
 
@@ -282,7 +282,7 @@ class Issuer:
     def _drain(self) -> None:
         """Say what is not in the outbox yet: keys first, for the rest needs them."""
         for key in self._store.issuer_keys():
-            if key.said is None:
+            if key.said is None and self._keys.has(key.thumbprint):
                 self._say_key(key)
         for n in self._store.unsaid():
             self._say_kept(n)

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from ledger import database
 from protocol.errors import NotFound, Unavailable
+from protocol.keys import PublicKey
 
 FILE = "credentials.db"
 APPLICATION_ID = 0x5647_4901  # "VGI" and 1: the file is an issuer's of this layout
@@ -27,7 +28,7 @@ CREATE TABLE outgoing(
     n INTEGER PRIMARY KEY, document BLOB NOT NULL, content_type TEXT NOT NULL, sub TEXT NOT NULL, digest BLOB) STRICT;
 CREATE INDEX unsaid ON outgoing(n) WHERE digest IS NULL;
 CREATE TABLE issuer_key(
-    n INTEGER PRIMARY KEY, thumbprint BLOB NOT NULL UNIQUE, method TEXT NOT NULL UNIQUE, said BLOB,
+    n INTEGER PRIMARY KEY, public BLOB NOT NULL UNIQUE, thumbprint BLOB NOT NULL UNIQUE, method TEXT NOT NULL UNIQUE, said BLOB,
     ended INTEGER NOT NULL) STRICT;
 CREATE TABLE pair(
     n INTEGER PRIMARY KEY, revocation BLOB NOT NULL UNIQUE, suspension BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
@@ -60,8 +61,10 @@ class Saying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """An issuer key. said: digest of the statement that declares it; ended: ACTING, or how it came to sign nothing any more."""
+    """An issuer key. public: its 32 bytes; said: digest of the statement that declares it; ended: ACTING, or how it came to sign
+    nothing any more."""
 
+    public: bytes
     thumbprint: bytes
     method: str
     said: bytes | None
@@ -181,14 +184,18 @@ class Store:
 
     def issuer_keys(self) -> list[Key]:
         """All of them, the oldest first."""
-        rows = self._read("SELECT thumbprint, method, said, ended FROM issuer_key ORDER BY n")
-        return [Key(thumbprint=row[0], method=row[1], said=row[2], ended=row[3]) for row in rows]
+        rows = self._read(f"SELECT {', '.join(_names(Key))} FROM issuer_key ORDER BY n")  # noqa: S608
+        return [_made(Key, row) for row in rows]
 
-    def turn_key(self, fresh: tuple[bytes, str] | None, end: tuple[bytes, int, Saying] | None = None) -> None:
-        """A new key (thumbprint, method), and the end of an old one (thumbprint, how, what says so): both or none."""
+    def turn_key(self, fresh: tuple[PublicKey, str] | None, end: tuple[bytes, int, Saying] | None = None) -> None:
+        """A new key (itself, method), and the end of an old one (thumbprint, how, what says so): both or none."""
         with self._writing():
             if fresh is not None:
-                self._db.execute("INSERT INTO issuer_key(thumbprint, method, ended) VALUES (?, ?, 0)", fresh)
+                key, method = fresh
+                self._db.execute(
+                    "INSERT INTO issuer_key(public, thumbprint, method, ended) VALUES (?, ?, ?, 0)",
+                    (key.x, key.thumbprint, method),
+                )
             if end is not None:
                 thumbprint, how, saying = end
                 self._db.execute("UPDATE issuer_key SET ended = ? WHERE thumbprint = ?", (how, thumbprint))
