@@ -99,12 +99,13 @@ async def spoken_to(
     slices: Sequence[Slice] = (),
     metrics: Metrics | None = None,
     admitted: Callable[[bytes], PublicKey | None] = lambda _: None,
+    chosen: Settings | None = None,
 ) -> AsyncIterator[Standing]:
     """A party's interface without a network and without a ledger."""
     with folder(state) as (key, store):
         party = node.Node(
             key=key,
-            chosen=Settings(state=state, name="clinic"),
+            chosen=chosen or Settings(state=state, name="clinic"),
             store=store,
             writers={each.public.thumbprint: each.public for each in writers},
             peers={each.public.thumbprint: each.public for each in peers},
