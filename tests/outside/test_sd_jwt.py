@@ -178,6 +178,11 @@ def test_we_show_a_part_of_a_credential_of_theirs_and_they_accept_it(
     shown = sdjwt.present(raw, {"licenceNumber"}, key=holder, nonce=NONCE, aud=AUD, iat_s=NOW_S)
     (found,) = asked(judging(shown, nonce=NONCE))
     assert found["payload"]["licenceNumber"] == "A1" and "scope" not in found["payload"], found
+    whole = sdjwt.present(raw, {"scope", "specialty"}, key=holder, nonce=NONCE, aud=AUD, iat_s=NOW_S)
+    (found,) = asked(judging(whole, nonce=NONCE))
+    assert {name: found["payload"][name] for name in ("scope", "specialty")} == {
+        name: CLAIMS[name] for name in ("scope", "specialty")
+    }
 
 
 def accepted(shown: str) -> None:

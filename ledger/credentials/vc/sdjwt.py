@@ -108,9 +108,10 @@ def present(
     aud: str,
     iat_s: int,
 ) -> str:
-    """The credential with these claims shown and no others, bound to a request by the holder's key."""
+    """The credential with these claims shown, each whole, and no others, bound to a request by the holder's key."""
     found = read(raw)
-    kept = [each.text for each in found.disclosures if each.name in disclose]
+    wanted = _beneath(found, disclose)
+    kept = [each.text for each in found.disclosures if each.digest in wanted]
     shown = "~".join([found.token.raw, *kept, ""])
     payload = {"iat": iat_s, "nonce": nonce, "aud": aud, "sd_hash": _digest(shown)}
     return shown + jws.sign({"typ": BINDING_TYP}, payload, key)
@@ -137,6 +138,24 @@ def check_binding(found: SdJwt, *, nonce: str, aud: str, now_s: int) -> None:
         raise BadSignature("binding_hash", "made for another selection")
     if not now_s - BINDING_AGE_MAX_S <= iat_s <= now_s + SKEW_S:
         raise BadSignature("binding_old", "made too long ago, or in the future")
+
+
+def _beneath(found: SdJwt, names: Collection[str]) -> set[str]:
+    """The digests of these claims of a credential, and of all that is hidden within them."""
+    parts = {each.digest: each for each in found.disclosures}
+    payload = found.token.payload
+    hidden = {each for each in payload.get("_sd", []) if each in parts and parts[each].name in names}
+    wanted = set(hidden)
+    waiting = [parts[each].value for each in hidden] + [value for name, value in payload.items() if name in names]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            within = {*value.get("_sd", []), *([value["..."]] if "..." in value else [])} & parts.keys()
+            wanted |= within
+            waiting += [*value.values(), *(parts[each].value for each in within)]
+        elif isinstance(value, list):
+            waiting += value
+    return wanted
 
 
 def _digest(text: str) -> str:
@@ -168,31 +187,33 @@ class _Opening:
         self._seen: set[str] = set()
 
     def opened(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises Malformed: sd_alg, sd_digest, sd_name, sd_unused, sd_never_hidden."""
+        """Raises Malformed: sd_alg, sd_digest, sd_name, sd_unused, sd_never_hidden, json_depth."""
         if payload.get("_sd_alg", SHA_256) != SHA_256:
             raise Malformed("sd_alg", f"digests are {SHA_256}")
         top = {name: value for name, value in payload.items() if name != "_sd_alg"}
-        found = self._object(top, top=True)
+        found = self._object(top, 1)
         if self._waiting:
             raise Malformed("sd_unused", "a disclosure that the credential has no place for")
         return found
 
-    def _object(self, value: Mapping[str, Any], *, top: bool = False) -> dict[str, Any]:
-        found = {name: self._value(each) for name, each in value.items() if name != "_sd"}
+    def _object(self, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        found = {name: self._value(each, depth + 1) for name, each in value.items() if name != "_sd"}
         digests = value.get("_sd", [])
-        if not isinstance(digests, list):
-            raise Malformed("sd_digest", "_sd is a list")
+        if not isinstance(digests, list) or "..." in value:
+            raise Malformed("sd_digest", "_sd is a list, and a hidden item stands in a list")
         for each in self._disclosed(digests):
             if each.name is None or each.name in found:
                 raise Malformed("sd_name", "a disclosure names a claim that is not there yet")
-            if top and each.name in NEVER_HIDDEN:
+            if depth == 1 and each.name in NEVER_HIDDEN:
                 raise Malformed("sd_never_hidden", "a claim that a verifier always sees was hidden")
-            found[each.name] = self._value(each.value)
+            found[each.name] = self._value(each.value, depth + 1)
         return found
 
-    def _value(self, value: object) -> object:
+    def _value(self, value: object, depth: int) -> object:
+        if depth > jcs.DEPTH_MAX:  # parts within parts can be deeper than any one text of them
+            raise Malformed("json_depth", f"at most {jcs.DEPTH_MAX} objects and lists within each other")
         if isinstance(value, Mapping):
-            return self._object(value)
+            return self._object(value, depth)
         if not isinstance(value, list):
             return value
         found: list[object] = []
@@ -203,9 +224,9 @@ class _Opening:
                 for one in self._disclosed([each["..."]]):
                     if one.name is not None:
                         raise Malformed("sd_name", "an item of a list has no name")
-                    found.append(self._value(one.value))
+                    found.append(self._value(one.value, depth + 1))
             else:
-                found.append(self._value(each))
+                found.append(self._value(each, depth + 1))
         return found
 
     def _disclosed(self, digests: Sequence[object]) -> Iterator[Disclosure]:

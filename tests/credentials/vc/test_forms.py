@@ -221,6 +221,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[object], str]] = {
     "a hidden end": ({"_sd": [digest(["s", "exp", 1])]}, [["s", "exp", 1]], "sd_never_hidden"),
     "a claim called _sd": ({"_sd": [digest(["s", "_sd", []])]}, [["s", "_sd", []]], "sd_disclosure"),
     "digests that are no list": ({"_sd": "x"}, [], "sd_digest"),
+    "a hidden item in no list": ({"a": {"...": [digest(ITEM)]}}, [], "sd_digest"),
     "a disclosure of four": ({}, [[1, 2, 3, 4]], "sd_disclosure"),
     "a disclosure twice": ({"_sd": [digest(NAMED)]}, [NAMED, NAMED], "sd_twice"),
 }
@@ -233,6 +234,37 @@ def test_a_credential_that_plays_tricks_is_refused(
     with pytest.raises(Malformed) as refused:
         sdjwt.read(hand_made(payload, *disclosures))
     assert refused.value.code == code
+
+
+def test_parts_within_parts_are_not_deeper_than_a_document_may_be() -> None:
+    chain: list[list[object]] = [["s", "k", 1]]
+    for _ in range(200):
+        value: object = {"_sd": [digest(chain[-1])]}
+        for _ in range(20):
+            value = {"a": value}
+        chain.append(["s", "k", value])
+    with pytest.raises(Malformed, match="json_depth"):
+        sdjwt.read(hand_made({"_sd": [digest(chain[-1])]}, *chain))
+
+
+def test_a_claim_is_shown_whole_and_none_of_its_name_elsewhere() -> None:
+    inner, other, item = ["s", "b", 1], ["s", "b", 2], ["s", {"_sd": [digest(["s", "c", 3])]}]
+    hidden, plain = ["s", "a", {"_sd": [digest(inner)]}], {"_sd": [digest(other)]}
+    payload = {
+        "_sd": [digest(hidden)],
+        "p": plain,
+        "l": [{"...": digest(item)}, 4],
+        "cnf": {"jwk": did.to_jwk(HOLDER.public)},
+    }
+    raw = hand_made(payload, hidden, inner, other, item, ["s", "c", 3])
+    for names, found in (
+        ({"a"}, {"a": {"b": 1}, "p": {}, "l": [4]}),
+        ({"p"}, {"p": {"b": 2}, "l": [4]}),
+        ({"l"}, {"p": {}, "l": [{"c": 3}, 4]}),
+        ({"b", "c"}, {"p": {}, "l": [4]}),
+    ):
+        shown = sdjwt.read(sdjwt.present(raw, names, key=HOLDER, nonce="n", aud="a", iat_s=NOW_S))
+        assert {name: each for name, each in shown.claims.items() if name != "cnf"} == found
 
 
 def test_no_issuer_of_ours_hides_what_a_verifier_needs() -> None:
