@@ -21,12 +21,15 @@ from ledger.credentials.verifying import Answer
 from ledger.monitor.edge import Edge
 from ledger.signing import Signed
 from protocol import documents, receipt, statement
+from protocol.documents import Revocation
 from protocol.errors import Malformed, NotFound, Unavailable, VerificationFailed, VigilError
 from protocol.evidence import Trust
 from tests.support import registrants
-from tests.support.reading import CLINIC, Town, town
+from tests.support.reading import BOARD, CLINIC, Town, town
 from tests.support.registrants import DAY_MS
 from tests.support.vouching import HOLDER, LICENCE
+
+NEXT = registrants.key(62)
 
 
 def bad(answer: Answer) -> dict[str, str]:
@@ -251,6 +254,64 @@ def test_what_was_logged_in_an_epoch_that_ended_counts_in_the_next(tmp_path: Pat
             assert bad(found.verifier(each).check(made.raw)) == {"suspension": "suspended"}
 
 
+def revoke(found: Town, *, key: bytes | None = None, index: int | None = None) -> None:
+    """The root's word that the board, or a key of it, counts no more: from an entry on, or from now on."""
+    party = BOARD.public.thumbprint
+    place = found.engine.size if index is None else index
+    document = Revocation(log=found.engine.origin, party=party, key=key, epoch=found.engine.epoch, index=place)
+    found.say(found.root, document.encode(), documents.REVOCATION, documents.registry_subject(party))
+
+
+def test_an_institution_that_was_revoked_is_believed_about_nothing_from_then_on(tmp_path: Path) -> None:
+    with town(tmp_path) as found, found.registry() as registry:
+        made = found.licence()
+        day = found.clock.at_ms
+        found.clock.at_ms += DAY_MS // 2
+        since = found.engine.size
+        late = found.licence()
+        found.clock.at_ms += 1000
+        revoke(found, index=since)
+        read(found, registry)
+        verifier = found.verifier(registry)
+        assert bad(verifier.check(made.raw))["accredited"] == "issuer_revoked"
+        assert bad(verifier.check(late.raw))["logged"] == "signer_revoked"
+        assert bad(verifier.check(made.raw, at_ms=day)) == {}, "then it was one"
+        assert bad(verifier.check(late.raw, at_ms=day + DAY_MS // 2))["logged"] == "signer_revoked", "it never counted"
+        with found.registry("clinic") as again:
+            assert bad(found.verifier(again).check(late.raw))["logged"] == "signer_revoked"
+
+
+def test_what_a_stolen_ledger_key_said_counts_for_nothing(tmp_path: Path) -> None:
+    with town(tmp_path) as found, found.registry() as registry:
+        made = found.licence()
+        key = documents.PartyKey(
+            log=found.engine.origin,
+            party=BOARD.public.thumbprint,
+            key=NEXT.public.x,
+            until_ms=found.clock.at_ms + DAY_MS,
+            proof=bytes(64),
+        )
+        key = replace(key, proof=NEXT.sign(key.signed_over()))
+        sub = documents.registry_subject(BOARD.public.thumbprint)
+        found.say(BOARD, key.encode(), documents.PARTY_KEY, sub)
+        found.clock.at_ms += 1000
+        since = found.engine.size
+        thief = found.opened(found.folder / "thief")
+        thief.begin()
+        forged = thief.issue(types.draft("StateLicence", LICENCE), holder=HOLDER.public)
+        found.change(made, "revoke")  # by who has the old key, for spite
+        thief.close()
+        read(found, registry)
+        verifier = found.verifier(registry)
+        assert bad(verifier.check(forged.raw)).keys() == {"revocation", "suspension"}
+        assert bad(verifier.check(made.raw)) == {"revocation": "revoked"}
+        revoke(found, key=BOARD.public.thumbprint, index=since)
+        read(found, registry)
+        found.clock.at_ms += 20_000
+        assert bad(verifier.check(forged.raw))["issuer"] == "issuer_unknown"
+        assert bad(verifier.check(made.raw, at_ms=found.clock.at_ms)) == {}
+
+
 # -- what a ledger cannot make us believe
 
 
@@ -337,6 +398,9 @@ def test_a_ledger_with_another_root_or_under_another_key_is_refused(tmp_path: Pa
         with pytest.raises(VerificationFailed, match="root_other"):
             read(found, registry, trust=other)
         assert registry.followed.edge.size == 0
+        read(found, registry)
+        with pytest.raises(VerificationFailed, match="root_other"):
+            read(found, registry, trust=other)  # nothing is new, and nobody trusts what was read any more
         with town(tmp_path / "x") as foreign, pytest.raises(VigilError, match="log_unsigned"):
             read(found, registry, trust=foreign.trust())
 

@@ -70,10 +70,12 @@ class Town:
         self.engine.register(raw)
         return statement.entry(raw)
 
-    def opened(self) -> Issuer:
-        """The board's issuer."""
+    def opened(self, folder: Path | None = None) -> Issuer:
+        """The board's issuer, or another one under its name in a folder."""
+        if folder is not None:
+            folder.mkdir()
         return Issuer.open(
-            self.folder,
+            folder or self.folder,
             say=lambda document, content_type, sub: self.say(BOARD, document, content_type, sub),
             answer=lambda _: "receipted",
             base=lambda: f"{SOURCE}credentials",

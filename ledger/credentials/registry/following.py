@@ -100,7 +100,7 @@ class Follower:
             note = await source.checkpoint()
             head, _ = self._trust.policy.check(note)
             await self._read_up(source, head)
-            await asyncio.to_thread(self._settle, note, as_of_ms)
+            await asyncio.to_thread(self._settle, head, note, as_of_ms)
 
     async def _end(self, epoch: int) -> None:
         """Read an epoch that has ended to its end, as the next one's genesis names it, and begin the next."""
@@ -159,10 +159,11 @@ class Follower:
                 place = page.next
         return sorted(found, key=lambda each: each.index)
 
-    def _settle(self, note: str, as_of_ms: int) -> None:
+    def _settle(self, head: Checkpoint, note: str, as_of_ms: int) -> None:
         """All is read: whether it may be relied on."""
         if not self._registry.may_read(self._me(), now_ms=as_of_ms):
             # It may have left out commitments: what is here is no basis for a no.
             self._registry.forget()
             raise Unavailable("party_not_admitted", "the ledger tells commitments to its members alone")
+        self._registry.check_begun(head.origin, self._trust.registry_root)
         self._registry.seen(note, as_of_ms=as_of_ms)

@@ -15,6 +15,7 @@ from typing import Self
 from ledger import policy, registry
 from ledger.contracts import Contracts
 from ledger.credentials import model, rules
+from ledger.credentials.model import Commitment
 from ledger.credentials.registry.store import FILE, Followed, Said, Store
 from ledger.credentials.rules.records import Committed, Place
 from ledger.credentials.vc import cose_vc, jcs, secured, status
@@ -23,7 +24,7 @@ from ledger.credentials.verdict import Facts, Held, Key, Version
 from ledger.monitor.edge import EMPTY, Edge
 from ledger.questions import IsAdmitted
 from ledger.registry import records
-from protocol import statement
+from protocol import documents, statement
 from protocol.documents import PUBLIC, ROOT
 from protocol.errors import Malformed, NotFound, ProtocolError, Unavailable, VerificationFailed
 from protocol.keys import PublicKey
@@ -31,6 +32,7 @@ from protocol.statement import Statement
 
 RULES = Contracts((registry.CONTRACT, policy.CONTRACT, rules.CONTRACT))
 NAMES = tuple(contract.name for contract in RULES.all)
+SEEN_EVERY_MS = 60_000  # so much older may seem, after a stop, what was seen when nothing was new
 PARSED_MAX = 512  # lists that are in memory as bits, 16 kB each and more; the one not used for longest is read again
 
 
@@ -52,6 +54,7 @@ class Registry:
         self._lock = threading.RLock()  # around what is in memory
         self._parsed = functools.lru_cache(maxsize=PARSED_MAX)(self._parse)
         self._followed: Followed = store.followed()
+        self._kept_ms = self._followed.as_of_ms
         self._facts: Facts = self._loaded()
 
     @classmethod
@@ -107,6 +110,14 @@ class Registry:
         """A credential as the ledger knows it."""
         return self._facts.committed(identity)
 
+    def stands(self, identity: bytes, said: Committed) -> bool:
+        """Whether a commitment stands: neither the ledger key that signed it nor its institution was revoked from before it."""
+        return self._facts.stands(identity, said)
+
+    def acts(self, party: bytes, *, known_ms: int) -> bool:
+        """Whether an institution was not revoked, by what was on the ledger at a time of the log."""
+        return self._facts.acts(party, known_ms=known_ms)
+
     def accredited(self, party: bytes, kind: str, jurisdiction: str, *, at_ms: int, known: Place | int) -> bool:
         """Whether an institution might vouch for a type there at a time. known: logged up to a place, or a time."""
         return self._facts.accredited(party, kind, jurisdiction, at_ms=at_ms, known=known)
@@ -127,11 +138,13 @@ class Registry:
         with self._turn:
             followed, at_ms = self._followed, self._followed.at_ms
             said: list[tuple[Said, Statement]] = []
+            signers: dict[bytes, bytes] = {}
             with self._store.writing():
                 for each in entries:
-                    at_ms = self._judge(each, at_ms, said)
-                self._check_begun(origin, root)
+                    at_ms = self._judge(each, at_ms, said, signers)
+                self.check_begun(origin, root)
                 self._store.add_said([one for one, _ in said])
+                self._store.add_signers(signers)
                 if followed.edge.size == 0:
                     self._store.begin_epoch(followed.epoch, origin)
                 followed = replace(followed, edge=edge, at_ms=at_ms)
@@ -143,12 +156,24 @@ class Registry:
                 for one, found in said:
                     self._facts.take((one.epoch, one.index), one.at_ms, found, party=one.party)
 
+    def check_begun(self, origin: str, root: PublicKey) -> None:
+        """Raises VerificationFailed: log_other, root_other, unless this epoch began as who trusts the log expects."""
+        if self._store.state.get(records.GENESIS) is None:
+            raise VerificationFailed("log_other", "the log does not show how it began")
+        genesis = records.begun(self._store.state)
+        if genesis.origin != origin or genesis.epoch != self._followed.epoch:
+            raise VerificationFailed("log_other", "the entries are of another log than the checkpoint")
+        if genesis.registry_root != root.x:
+            raise VerificationFailed("root_other", "the log has another registry root than the trust file names")
+
     def seen(self, note: str, *, as_of_ms: int) -> None:
         """All was read under this checkpoint, which was the newest then."""
         with self._turn:
             followed = replace(self._followed, note=note, as_of_ms=as_of_ms)
-            with self._store.writing():
-                self._store.follow(followed)
+            if note != self._followed.note or as_of_ms - self._kept_ms >= SEEN_EVERY_MS:
+                with self._store.writing():
+                    self._store.follow(followed)
+                self._kept_ms = as_of_ms
             self._followed, self._facts.as_of_ms = followed, as_of_ms
 
     def begin_next(self) -> None:
@@ -218,7 +243,9 @@ class Registry:
 
     def _loaded(self) -> Facts:
         """What is on the disk."""
-        found = Facts(*self._store.origins(), committed=self._store.committed, held=self._held)
+        found = Facts(
+            *self._store.origins(), committed=self._store.committed, held=self._held, signer=self._store.signer
+        )
         found.as_of_ms = self._followed.as_of_ms
         for one in self._store.said():
             found.take((one.epoch, one.index), one.at_ms, statement.parse(one.statement), party=one.party)
@@ -226,8 +253,8 @@ class Registry:
             found.place(digest, url=url, issuer=issuer)
         return found
 
-    def _judge(self, entry: Entry, at_ms: int, said: list[tuple[Said, Statement]]) -> int:
-        """The log's time after an entry, which our rules take too. said: what there is to remember."""
+    def _judge(self, entry: Entry, at_ms: int, said: list[tuple[Said, Statement]], signers: dict[bytes, bytes]) -> int:
+        """The log's time after an entry, which our rules take too. said, signers: what there is to remember."""
         state = self._store.state
         try:
             found = statement.parse(entry.statement)
@@ -237,7 +264,9 @@ class Registry:
         except ProtocolError as error:
             detail = f"the log registered an entry that its rules refuse: {error.code}"
             raise VerificationFailed("log_misjudged", detail) from error
-        if name == rules.CONTRACT.name and found.content_type != model.CREDENTIAL:
+        if found.content_type == model.CREDENTIAL:
+            signers[Commitment.decode(found.payload).id] = found.kid
+        elif name == rules.CONTRACT.name or found.content_type == documents.REVOCATION:
             party = registry.issuer(state, found.kid, entry.at_ms)
             one = Said(
                 epoch=self._followed.epoch,
@@ -249,16 +278,6 @@ class Registry:
             said.append((one, found))
         state.changed.update(changes.puts)
         return entry.at_ms
-
-    def _check_begun(self, origin: str, root: PublicKey) -> None:
-        """Whether the epoch began as whoever trusts the log expects."""
-        if self._store.state.get(records.GENESIS) is None:
-            raise VerificationFailed("log_other", "the log does not show how it began")
-        genesis = records.begun(self._store.state)
-        if genesis.origin != origin or genesis.epoch != self._followed.epoch:
-            raise VerificationFailed("log_other", "the entries are of another log than the checkpoint")
-        if genesis.registry_root != root.x:
-            raise VerificationFailed("root_other", "the log has another registry root than the trust file names")
 
     def _held(self, digest: bytes) -> Held | None:
         try:

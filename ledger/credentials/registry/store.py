@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ledger import database
+from ledger import database, keyfile
 from ledger.credentials.rules import records
 from ledger.credentials.rules.records import Committed
 from ledger.log.store import StateView
@@ -31,6 +31,7 @@ CREATE TABLE state(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT RO
 CREATE TABLE said(
     epoch INTEGER NOT NULL, place INTEGER NOT NULL, at_ms INTEGER NOT NULL, party BLOB NOT NULL, statement BLOB NOT NULL,
     PRIMARY KEY(epoch, place)) STRICT;
+CREATE TABLE signer(id BLOB PRIMARY KEY, key BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE epoch(epoch INTEGER PRIMARY KEY, origin TEXT NOT NULL) STRICT;
 CREATE TABLE followed(
     one INTEGER PRIMARY KEY CHECK(one = 1), epoch INTEGER NOT NULL, edge BLOB NOT NULL, at_ms INTEGER NOT NULL,
@@ -58,7 +59,10 @@ BEGIN = Followed(epoch=1, edge=EMPTY, at_ms=0, note="", as_of_ms=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A statement that the `credentials` contract took, but for commitments. party: who signed it."""
+    """A statement that the `credentials` contract took, but for commitments, or a revocation of who is in the registry.
+
+    party: who signed it; nobody's for the root's.
+    """
 
     epoch: int
     index: int
@@ -132,6 +136,12 @@ class Store:
             ).fetchone()
         return None if row is None else Committed.decode(bytes(row[0]))
 
+    def signer(self, identity: bytes) -> bytes | None:
+        """The thumbprint of the ledger key that signed a commitment."""
+        with self._reading, refusing():
+            row = self._reads.execute("SELECT key FROM signer WHERE id = ?", (identity,)).fetchone()
+        return None if row is None else bytes(row[0])
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction: all of it is on disk when the block ends, or none of it. Raises Unavailable: registry_failing."""
@@ -153,6 +163,10 @@ class Store:
         rows = [(each.epoch, each.index, each.at_ms, each.party, each.statement) for each in found]
         self._db.executemany("INSERT INTO said VALUES (?, ?, ?, ?, ?)", rows)
 
+    def add_signers(self, found: Mapping[bytes, bytes]) -> None:
+        """The ledger keys that signed commitments, by id. Within a transaction."""
+        self._db.executemany("INSERT INTO signer VALUES (?, ?)", found.items())
+
     def follow(self, found: Followed) -> None:
         """Within a transaction."""
         row = (found.epoch, _edge_bytes(found.edge), found.at_ms, found.note, found.as_of_ms)
@@ -171,7 +185,7 @@ class Store:
     def forget(self) -> None:
         """Throw away what was read of the ledger; the lists stay. Raises Unavailable: registry_failing."""
         with self.writing():
-            for table in ("state", "said", "epoch", "followed"):
+            for table in ("state", "said", "signer", "epoch", "followed"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             self.state = StateView(self._db, remember=True)
 
@@ -207,15 +221,26 @@ class Store:
         return "" if row is None else row[0]
 
     def pack(self, path: Path) -> None:
-        """Copy all of it into a new file. Raises Unavailable: registry_failing."""
-        with self._lock, refusing():
-            self._db.execute("VACUUM INTO ?", (str(path),))
+        """Copy all of it into a new file. Raises Unavailable: registry_failing, file_unwritable."""
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            fresh.unlink(missing_ok=True)
+            with self._lock, refusing():
+                self._db.execute("VACUUM INTO ?", (str(fresh),))
+            fresh.replace(path)  # Stop before here: a hidden file beside it, which nobody reads.
+            keyfile.sync(path.absolute().parent)
+        except OSError as error:
+            raise Unavailable("file_unwritable", f"cannot write {path}: {error.strerror}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
     def dump(self) -> dict[str, list[tuple[object, ...]]]:
         """What was read of the ledger, without when: two registries that read the same have the same."""
         asked = {
             "state": "SELECT * FROM state ORDER BY key",
             "said": "SELECT * FROM said ORDER BY epoch, place",
+            "signer": "SELECT * FROM signer ORDER BY id",
             "epoch": "SELECT * FROM epoch ORDER BY epoch",
             "followed": "SELECT epoch, edge, at_ms FROM followed",
         }

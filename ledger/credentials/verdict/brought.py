@@ -53,6 +53,14 @@ class Brought:
         """A credential as the ledger knows it, or as the log's receipt says."""
         return self._known.committed(identity) or self._found.get(identity)
 
+    def stands(self, identity: bytes, said: Committed) -> bool:
+        """Whether a commitment stands. The log takes none of who is revoked already."""
+        return identity in self._found or self._known.stands(identity, said)
+
+    def acts(self, party: bytes, *, known_ms: int) -> bool:
+        """Whether an institution was not revoked, by what was on the ledger at a time of the log."""
+        return self._known.acts(party, known_ms=known_ms)
+
     def accredited(self, party: bytes, kind: str, jurisdiction: str, *, at_ms: int, known: Place | int) -> bool:
         """Whether an institution might vouch for a type there at a time. known: logged up to a place, or a time."""
         return self._known.accredited(party, kind, jurisdiction, at_ms=at_ms, known=known)

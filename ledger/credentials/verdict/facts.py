@@ -15,6 +15,8 @@ from ledger.credentials.rules import records
 from ledger.credentials.rules.records import Committed, Grant, KeyLife, Place
 from ledger.credentials.vc.status import StatusList
 from ledger.credentials.verdict.known import Held, Key, Version
+from protocol import documents
+from protocol.documents import Revocation
 from protocol.errors import Malformed
 from protocol.keys import PublicKey
 from protocol.statement import Statement
@@ -22,13 +24,15 @@ from protocol.statement import Statement
 
 class Facts:
     """Built from the entries of one log in their order, and from lists. logs: the origins of its epochs; as_of_ms: when it was
-    last read. committed, held: where credentials, by id, and lists, by digest, are kept, when that is not in memory."""
+    last read. committed, held, signer: where credentials, by id, lists, by digest, and the ledger keys that signed
+    commitments, by id, are kept, when that is not in memory."""
 
     def __init__(
         self,
         *logs: str,
         committed: Callable[[bytes], Committed | None] | None = None,
         held: Callable[[bytes], Held | None] | None = None,
+        signer: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
         self.logs, self.as_of_ms = set(logs), 0
         self.next: Place = (0, 0)
@@ -40,7 +44,12 @@ class Facts:
         self._methods: dict[bytes, str] = {}  # by thumbprint
         self._credentials: dict[bytes, Committed] = {}
         self._lists: dict[bytes, Held] = {}  # by digest
+        self._signers: dict[bytes, bytes] = {}
         self._committed, self._held = committed or self._credentials.get, held or self._lists.get
+        self._signer = signer or self._signers.get
+        self._said_by: dict[str, bytes] = {}  # by method: the ledger key that said so
+        self._revoked_keys: dict[bytes, Place] = {}  # ledger keys, and from where on they count no more
+        self._revoked: dict[bytes, list[tuple[Place, int]]] = {}  # institutions, from where on, and when that was said
         self._versions: dict[bytes, list[Version]] = {}  # by list
         self._times: dict[bytes, list[int]] = {}  # of the versions of each
         self._named: dict[
@@ -60,12 +69,15 @@ class Facts:
                 life = KeyLife(party=party, method=document.method, since=place)
                 self._keys[document.method] = Key(key=key, did=document.did, life=life)
                 self._methods[key.thumbprint] = document.method
+                self._said_by[document.method] = said.kid
             case model.ISSUER_KEY_END:
                 self._end(place, IssuerKeyEnd.decode(said.payload))
             case model.CREDENTIAL:
-                self._commit(place, at_ms, Commitment.decode(said.payload), party)
+                self._commit(place, at_ms, Commitment.decode(said.payload), party, said.kid)
             case model.STATUS_LIST:
-                self._name(place, at_ms, Listing.decode(said.payload), party)
+                self._name(place, at_ms, Listing.decode(said.payload), party, said.kid)
+            case documents.REVOCATION:
+                self._revoke(at_ms, Revocation.decode(said.payload))
         self.next = (place[0], place[1] + 1)
 
     def hold(self, raw: bytes, found: StatusList, *, method: str) -> None:
@@ -91,11 +103,22 @@ class Facts:
 
     def key(self, method: str) -> Key | None:
         """The issuer key of a verification method. None: no institution has said so."""
-        return self._keys.get(method)
+        found = self._keys.get(method)
+        if found is None or self._void(self._said_by[method], found.life.party, found.life.since):
+            return None
+        return found
 
     def committed(self, identity: bytes) -> Committed | None:
         """A credential as the ledger knows it. None: nobody committed to it."""
         return self._committed(identity)
+
+    def stands(self, identity: bytes, said: Committed) -> bool:
+        """Whether a commitment stands: neither the ledger key that signed it nor its institution was revoked from before it."""
+        return not self._void(self._signer(identity), said.party, said.place)
+
+    def acts(self, party: bytes, *, known_ms: int) -> bool:
+        """Whether an institution was not revoked, by what was on the ledger at a time of the log."""
+        return all(at_ms > known_ms for _, at_ms in self._revoked.get(party, ()))
 
     def accredited(self, party: bytes, kind: str, jurisdiction: str, *, at_ms: int, known: Place | int) -> bool:
         """Whether an institution might vouch for a type there at a time. known: logged up to a place, or a time."""
@@ -117,8 +140,9 @@ class Facts:
         newest: Version | None = None
         for name in self._bound.get((party, url), ()):
             count = bisect.bisect_right(self._times[name], at_ms)
-            if count and (newest is None or newest.place < self._versions[name][count - 1].place):
-                newest = self._versions[name][count - 1]
+            found = self._last(name, count)
+            if found is not None and (newest is None or newest.place < found.place):
+                newest = found
         return (None, None) if newest is None else (newest, self._held(newest.digest))
 
     def newest(self) -> Mapping[bytes, Version]:
@@ -137,12 +161,33 @@ class Facts:
         """(address, institution) of the lists of which a newer version is out than any that is held."""
         found = []
         for (party, url), names in self._bound.items():
-            newest = max((self._versions[name][-1] for name in names), key=lambda each: each.place)
-            if newest.digest not in self._placed:
+            last = [each for name in names if (each := self._last(name, len(self._versions[name]))) is not None]
+            if last and max(last, key=lambda each: each.place).digest not in self._placed:
                 found.append((url, party))
         return sorted(found)
 
-    def _name(self, place: Place, at_ms: int, found: Listing, party: bytes) -> None:
+    def _last(self, name: bytes, count: int) -> Version | None:
+        """The last of so many versions of a list that stands."""
+        versions = self._versions[name]
+        for at in range(count - 1, -1, -1):
+            if not self._void(versions[at].by, versions[at].party, versions[at].place):
+                return versions[at]
+        return None
+
+    def _void(self, by: bytes | None, party: bytes, place: Place) -> bool:
+        """Whether what a ledger key of an institution said at a place counts no more."""
+        end = self._revoked_keys.get(by) if by is not None else None
+        ends = [start for start, _ in self._revoked.get(party, ())]
+        return any(place >= each for each in (ends if end is None else [*ends, end]))
+
+    def _revoke(self, at_ms: int, found: Revocation) -> None:
+        start = (found.epoch, found.index)
+        if found.key is None:
+            self._revoked.setdefault(found.party, []).append((start, at_ms))
+        else:
+            self._revoked_keys[found.key] = min(start, self._revoked_keys.get(found.key, start))
+
+    def _name(self, place: Place, at_ms: int, found: Listing, party: bytes, by: bytes) -> None:
         version = Version(
             list=found.list,
             purpose=found.purpose,
@@ -152,6 +197,7 @@ class Facts:
             until_ms=found.until_ms,
             at_ms=at_ms,
             place=place,
+            by=by,
         )
         self._versions.setdefault(found.list, []).append(version)
         self._times.setdefault(found.list, []).append(at_ms)
@@ -182,7 +228,8 @@ class Facts:
             life = replace(known.life, retired=place)
         self._keys[method] = replace(known, life=life)
 
-    def _commit(self, place: Place, at_ms: int, found: Commitment, party: bytes) -> None:
+    def _commit(self, place: Place, at_ms: int, found: Commitment, party: bytes, by: bytes) -> None:
+        self._signers[found.id] = by
         self._credentials[found.id] = Committed(
             party=party,
             key=found.key,

@@ -19,7 +19,8 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version of a status list, as the ledger names it. place, at_ms: of the entry that does."""
+    """One version of a status list, as the ledger names it. place, at_ms: of the entry that does; by: the ledger key that
+    signed it."""
 
     list: bytes
     purpose: str
@@ -29,6 +30,7 @@ class Version:
     until_ms: int
     at_ms: int
     place: Place
+    by: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,12 @@ class Known(Protocol):
 
     def committed(self, identity: bytes) -> Committed | None:
         """A credential as the ledger knows it. None: nobody committed to it."""
+
+    def stands(self, identity: bytes, said: Committed) -> bool:
+        """Whether a commitment stands: neither the ledger key that signed it nor its institution was revoked from before it."""
+
+    def acts(self, party: bytes, *, known_ms: int) -> bool:
+        """Whether an institution was not revoked, by what was on the ledger at a time of the log."""
 
     def accredited(self, party: bytes, kind: str, jurisdiction: str, *, at_ms: int, known: Place | int) -> bool:
         """Whether an institution might vouch for a type there at a time. known: logged up to a place, or a time."""

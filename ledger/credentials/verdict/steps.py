@@ -153,6 +153,8 @@ class _View:
         if self._key is None:
             return self._ledger("accredited", FAIL, "issuer_unknown")
         party, kind, where = self._key.life.party, self._found.type, self._found.jurisdiction
+        if not self._known.acts(party, known_ms=self._known_ms):
+            return self._ledger("accredited", FAIL, "issuer_revoked")
         if self._committed is None:
             return self._ledger("accredited", UNKNOWN, "issuance_unknown")
         place, began_ms = self._committed.place, self._committed.at_ms
@@ -176,6 +178,8 @@ class _View:
             return self._ledger("logged", FAIL, "commitment_mismatch")
         if self._key is None or said.key != self._key.key.thumbprint or said.party != self._key.life.party:
             return self._ledger("logged", FAIL, "commitment_of_other")
+        if not self._known.stands(found.anchor.id, said):
+            return self._ledger("logged", FAIL, "signer_revoked")
         if said.at_ms > self._known_ms:
             return self._ledger("logged", FAIL, "logged_later")
         return self._ledger("logged", PASS, "logged")
