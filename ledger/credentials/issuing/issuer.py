@@ -7,6 +7,7 @@ outbox                       # Stop after: it is said again, which is the same s
 change                       # Stop after: changed, and in no list yet; the next `publish` brings it out.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -100,12 +101,11 @@ class Issuer:
 
         Raises Unavailable: credentials_unreadable, key_unreadable; ConfigError: credentials_lost.
         """
-        store = Store.open(folder)
-        try:
-            return cls(folder, store, **more)
-        except BaseException:
-            store.close()
-            raise
+        with contextlib.ExitStack() as held:
+            store = held.enter_context(contextlib.closing(Store.open(folder)))
+            found = cls(folder, store, **more)
+            held.pop_all()
+        return found
 
     def close(self) -> None:
         """Close the file."""
@@ -189,7 +189,7 @@ class Issuer:
         self._drain()
 
     def stolen(self, *, since: tuple[int, int], key: bytes | None = None) -> None:
-        """Say that a key was stolen, since an entry of the log. key: its thumbprint; the newest one when None.
+        """Say that a key was stolen, since an entry that the log has. key: its thumbprint; the newest one when None.
 
         Raises NotFound: issuer_key_unknown.
         """
@@ -197,9 +197,10 @@ class Issuer:
         self._keys.steal(thumbprint, since, log=self._log, party=self._party)
         self._drain()
 
-    def signed_with(self, key: bytes) -> list[Row]:
-        """The credentials that are valid and that a key has signed: after a theft, those to look at. key: thumbprint."""
-        return self._store.signed_with(key, state=VALID)
+    def signed_with(self, key: bytes, *, most: int = 100, after: int = 0) -> list[Row]:
+        """Credentials that are valid and that a key has signed, those after number `after`: after a theft, those to look at.
+        key: thumbprint."""
+        return self._store.signed_with(key, state=VALID, most=most, after=after)
 
     def find(self, identity: bytes) -> Row:
         """A credential that was issued. Raises NotFound: credential_unknown."""

@@ -316,9 +316,9 @@ class Store:
         """The newest credentials, or the newest before number `before`; the newest first."""
         return self._rows("WHERE n < ? ORDER BY n DESC LIMIT ?", 1 << 62 if before is None else before, most)
 
-    def signed_with(self, key: bytes, *, state: str) -> list[Row]:
-        """The credentials in a state that a key has signed, the oldest first."""
-        return self._rows("WHERE key = ? AND state = ? ORDER BY n", key, state)
+    def signed_with(self, key: bytes, *, state: str, most: int, after: int) -> list[Row]:
+        """Credentials in a state that a key has signed, the oldest after number `after` first."""
+        return self._rows("WHERE key = ? AND state = ? AND n > ? ORDER BY n LIMIT ?", key, state, after, most)
 
     def _note(self, identity: bytes, found: Change) -> None:
         self._db.execute(
