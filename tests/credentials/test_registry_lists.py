@@ -1,8 +1,10 @@
 """Fetching status lists: from where the operator allows and nowhere else, and nothing that is not a list the ledger names."""
 
 import asyncio
+import contextlib
 import gzip
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,32 @@ def test_many_who_need_one_list_at_once_fetch_it_once(ready: tuple[Town, Issued]
     for each in threads:
         each.join()
     assert len(asked) == 2 and seen == [2] * 8, "and all have it"
+
+
+def test_who_drips_is_left_after_the_time_for_all_of_it(
+    ready: tuple[Town, Issued], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in good time, the head as the body, and the whole never would."""
+
+    async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            for byte in b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 10_000:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+
+    async def both() -> float:
+        server = await asyncio.start_server(dripping, "127.0.0.1", 0)
+        async with server:
+            source = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            found = ready[0].lists(registry, transport=None, sources=(source,))
+            began_s = time.monotonic()
+            assert not await asyncio.to_thread(found._try, source + "x", BOARD.public.thumbprint, EVER_MS)
+            return time.monotonic() - began_s
+
+    monkeypatch.setattr(lists, "WITHIN_S", 0.2)
+    assert asyncio.run(both()) < 2
 
 
 def test_addresses_are_remembered_within_a_bound(

@@ -1,15 +1,17 @@
 """Fetching status lists: whole, from addresses that the operator allows, once for each version that the ledger names.
 
-An issuer sees that somebody keeps its lists, never which credential is looked at. Nothing that comes with a credential leads
-anywhere else: an address begins as the settings say, a host that is a name is out in the open, and redirects end the way.
+An issuer sees that somebody keeps its lists, or asks for those of a day, never which credential is looked at. Nothing that comes
+with a credential leads anywhere else: an address begins as the settings say, a host that is a name is out in the open, and
+redirects end the way.
 """
 
+import asyncio
 import ipaddress
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import httpx
 
@@ -36,7 +38,7 @@ _BEYOND = re.compile(r"\.\.|%2e|%2f|%5c|[\\@#?]|//", re.IGNORECASE)  # what lead
 class Lists:
     """sources: what addresses begin with, as in the settings; transport: for tests; resolve: the addresses of a host by name.
 
-    Serves any number of threads; one address is asked by one of them at a time.
+    Serves any number of threads, none of which runs an event loop; one address is asked by one of them at a time.
     """
 
     def __init__(
@@ -45,18 +47,12 @@ class Lists:
         *,
         sources: Collection[str],
         now_ms: Callable[[], int],
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         resolve: Callable[[str, int], Sequence[str]] | None = None,
     ) -> None:
         self._registry, self._sources, self._now_ms = registry, tuple(sources), now_ms
         self._resolve = resolve or resolved
-        self._http = httpx.Client(
-            timeout=WITHIN_S,
-            follow_redirects=False,
-            transport=transport,
-            trust_env=False,
-            headers={"user-agent": "vigil"},
-        )
+        self._transport, self._tls = transport, httpx.create_ssl_context(trust_env=False)
         self._lock = threading.Lock()
         self._asked: dict[str, int] = {}
         self._busy: dict[str, threading.Lock] = {}
@@ -64,8 +60,7 @@ class Lists:
         """Fetches that brought nothing."""
 
     def close(self) -> None:
-        """Let go of connections."""
-        self._http.close()
+        """Nothing is held between two fetches."""
 
     def allowed(self, url: str) -> bool:
         """Whether the settings let us ask there."""
@@ -138,21 +133,46 @@ class Lists:
         target, headers, extensions = self._target(address)
         if tag:
             headers["if-none-match"] = tag
-        ends_s = time.monotonic() + WITHIN_S
         try:
-            with self._http.stream("GET", target, headers=headers, extensions=extensions) as answer:
-                if answer.status_code == 304 and tag:
-                    return None
-                _check_answer(answer)
-                raw = bytearray()
-                for part in answer.iter_raw():
-                    raw += part
-                    if len(raw) > status.SIGNED_MAX or time.monotonic() > ends_s:
-                        raise Unavailable("source_size", "a list that does not end")
-                tag = answer.headers.get("etag", "")
-        except httpx.HTTPError as error:
+            came = asyncio.run(self._within(target, headers, extensions))
+        except (httpx.HTTPError, TimeoutError) as error:
             raise Unavailable("source_unreachable", f"no list from there: {type(error).__name__}") from error
-        return self._registry.hold(bytes(raw), url=url, tag=tag if address == url else "", now_ms=self._now_ms())
+        if came is None:
+            return None
+        raw, tag = came
+        return self._registry.hold(raw, url=url, tag=tag if address == url else "", now_ms=self._now_ms())
+
+    async def _within(
+        self, target: httpx.URL, headers: Mapping[str, str], extensions: Mapping[str, str]
+    ) -> tuple[bytes, str] | None:
+        """(a body, its tag), None when nothing is new; all of it, from the first byte to the last, within the time.
+
+        A connection of its own: names that share an address would else share one that was made for another name.
+        """
+        async with (
+            asyncio.timeout(WITHIN_S),
+            self._client() as client,
+            client.stream("GET", target, headers=dict(headers), extensions=dict(extensions)) as answer,
+        ):
+            if answer.status_code == 304 and "if-none-match" in headers:
+                return None
+            _check_answer(answer)
+            raw = bytearray()
+            async for part in answer.aiter_raw():
+                raw += part
+                if len(raw) > status.SIGNED_MAX:
+                    raise Unavailable("source_size", "a list that does not end")
+            return bytes(raw), answer.headers.get("etag", "")
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            timeout=WITHIN_S,
+            follow_redirects=False,
+            transport=self._transport,
+            trust_env=False,
+            verify=self._tls,
+            headers={"user-agent": "vigil"},
+        )
 
     def _target(self, address: str) -> tuple[httpx.URL, dict[str, str], dict[str, str]]:
         """Where to connect, and what to say of the name: to the very address that was looked at, so that a name cannot mean
