@@ -1,6 +1,6 @@
 """The `credentials` contract: who may vouch for what, with which key, and every refusal."""
 
-from collections.abc import Callable
+import hashlib
 from random import Random
 from typing import Any
 
@@ -13,114 +13,29 @@ from ledger.credentials import model, rules
 from ledger.credentials.model import Accreditation, Commitment, IssuerKey, IssuerKeyEnd, Licence, Listing
 from ledger.credentials.rules import records
 from ledger.questions import CommitmentOf, HasLicence, IsAccredited
-from protocol import documents, statement
+from protocol import documents
 from protocol.errors import Malformed, ProtocolError
-from protocol.keys import SigningKey
 from tests.support import registrants
-from tests.support.registrants import NOW_MS, ORIGIN, ROOT, Book
-
-BOARD, MILL, CLINIC, GATE = (registrants.key(n) for n in (40, 41, 42, 43))
-KEY, NEXT = registrants.key(50), registrants.key(51)
-DID = "did:web:board.example"
-YEAR_MS = 365 * registrants.DAY_MS
-ID = bytes(range(16))
-LIST = bytes(range(1, 17))
-
-SUBJECTS: dict[type, Callable[[Any, SigningKey], tuple[str, str]]] = {
-    Accreditation: lambda found, _: (model.ACCREDITATION, model.accreditation_subject(found.party)),
-    Licence: lambda found, _: (model.LICENCE, model.licence_subject(found.party)),
-    IssuerKey: lambda _, by: (model.ISSUER_KEY, model.issuer_subject(by.public.thumbprint)),
-    IssuerKeyEnd: lambda found, _: (model.ISSUER_KEY_END, model.issuer_subject(found.party)),
-    Commitment: lambda _, by: (model.CREDENTIAL, model.credential_subject(by.public.thumbprint)),
-    Listing: lambda _, by: (model.STATUS_LIST, model.list_subject(by.public.thumbprint)),
-}
-
-
-def said(by: SigningKey, document: Any, **changed: Any) -> bytes:
-    """A document as a party registers it."""
-    content_type, sub = SUBJECTS[type(document)](document, by)
-    values = {"iss": by.public.urn, "sub": sub, "payload": document.encode(), "content_type": content_type}
-    return statement.sign(by, **{**values, **changed})
-
-
-def accreditation(party: SigningKey = BOARD, **changed: Any) -> bytes:
-    values = {
-        "log": ORIGIN,
-        "party": party.public.thumbprint,
-        "did": DID,
-        "type": "StateLicence",
-        "jurisdiction": "US",
-        "from_ms": 0,
-        "until_ms": NOW_MS + YEAR_MS,
-    }
-    return said(ROOT, Accreditation(**{**values, **changed}))
-
-
-def issuer_key(
-    by: SigningKey = BOARD, key: SigningKey = KEY, did: str = DID, method: str = "k1", log: str = ORIGIN
-) -> bytes:
-    bare = IssuerKey(log=log, did=did, method=f"{did}#{method}", key=key.public.x, proof=bytes(64))
-    return said(by, IssuerKey(log=log, did=did, method=bare.method, key=bare.key, proof=key.sign(bare.signed_over())))
-
-
-def end(by: SigningKey = BOARD, key: SigningKey = KEY, index: int | None = None, **changed: Any) -> bytes:
-    """Retired, or stolen since an entry."""
-    values = {
-        "log": ORIGIN,
-        "party": BOARD.public.thumbprint,
-        "key": key.public.thumbprint,
-        "compromised": index is not None,
-    }
-    place = {"epoch": 0, "index": 0} if index is None else {"epoch": 1, "index": index}
-    return said(by, IssuerKeyEnd(**{**values, **place, **changed}))
-
-
-def commitment(by: SigningKey = BOARD, **changed: Any) -> bytes:
-    values: dict[str, Any] = {
-        "log": ORIGIN,
-        "id": ID,
-        "commitment": bytes(32),
-        "type": "StateLicence",
-        "jurisdiction": "US-CA",
-        "key": KEY.public.thumbprint,
-    }
-    return said(by, Commitment(**{**values, **changed}))
-
-
-def listing(by: SigningKey = BOARD, **changed: Any) -> bytes:
-    values: dict[str, Any] = {
-        "log": ORIGIN,
-        "list": LIST,
-        "purpose": "revocation",
-        "n": 1,
-        "digest": bytes(32),
-        "size": model.LIST_SIZE_MIN,
-        "until_ms": NOW_MS + YEAR_MS,
-    }
-    return said(by, Listing(**{**values, **changed}))
-
-
-def licence(by: SigningKey = BOARD, **changed: Any) -> bytes:
-    values: dict[str, Any] = {
-        "log": ORIGIN,
-        "party": CLINIC.public.thumbprint,
-        "type": "AuthorizedTradingPartner",
-        "jurisdiction": "US-CA",
-        "from_ms": 0,
-        "until_ms": NOW_MS + YEAR_MS,
-    }
-    return said(by, Licence(**{**values, **changed}))
-
-
-def book(*raws: bytes) -> Book:
-    """A log with a board, a mill, a clinic and a gateway."""
-    found = Book()
-    for who, role in ((BOARD, "institution"), (MILL, "institution"), (CLINIC, "hospital"), (GATE, "gateway")):
-        found.admit(who, role, role)
-    for raw in raws:
-        found.add(raw)
-    return found
-
+from tests.support.accrediting import (
+    BOARD,
+    CLINIC,
+    DID,
+    GATE,
+    ID,
+    KEY,
+    MILL,
+    NEXT,
+    YEAR_MS,
+    accreditation,
+    book,
+    commitment,
+    end,
+    issuer_key,
+    licence,
+    listing,
+    said,
+)
+from tests.support.registrants import NOW_MS, ORIGIN, ROOT
 
 READY = (accreditation(), issuer_key())
 CHECKED = {"type": "PrimarySourceVerification", "checked_ms": NOW_MS}
@@ -235,6 +150,16 @@ def test_every_code_of_the_contract_has_a_case() -> None:
     assert rules.CONTRACT.codes - {code for *_, code in REFUSALS.values()} == {"issuer_keys_full"}
 
 
+def test_an_accreditation_that_was_changed_too_often_can_still_be_withdrawn() -> None:
+    log = book(*(accreditation(until_ms=NOW_MS + n + 1) for n in range(rules.GRANTS_MAX)))
+    log.add(accreditation(withdrawn=True))
+    asked = IsAccredited(party=BOARD.public.thumbprint, type="StateLicence", jurisdiction="US")
+    assert not STANDARD.ask(log.state, asked, log.now_ms)
+    for again in (accreditation(), accreditation(withdrawn=True, until_ms=NOW_MS + 1)):
+        with pytest.raises(ProtocolError, match="accreditations_full"):
+            log.add(again)
+
+
 def test_an_institution_has_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "KEYS_MAX", 1)
     with pytest.raises(ProtocolError, match="issuer_keys_full"):
@@ -295,16 +220,19 @@ def test_places_of_an_earlier_epoch_come_before_all_of_a_later_one() -> None:
 
 def test_nothing_that_is_registered_confirms_a_guess() -> None:
     """Who has the log and guesses the whole credential right, but has not its nonce, matches nothing."""
-    credential = b'{"credentialSubject":{"familyName":"Lovelace","npi":"1245319599"}}'
+    credential = b'{"birthDate":"1815-12-10","familyName":"Lovelace","npi":"1245319599"}'
     nonce = Random(3).randbytes(32)
-    raw = commitment(commitment=model.commitment(nonce, credential))
-    log = book(*READY, raw)
-    kept = b"".join(key + value for key, value in log.state.items()) + raw
-    import hashlib
-
-    for guess in (b"Lovelace", b"1245319599", credential, nonce, hashlib.sha256(credential).digest()):
-        assert guess not in kept
-    assert model.commitment(nonce, credential) in kept and model.commitment(bytes(32), credential) not in kept
+    log = book(*READY, PSV, ATP, commitment(commitment=model.commitment(nonce, credential)))
+    for raw in (commitment(**CHECKED, id=bytes(16)), listing(), licence(), end(index=9)):
+        log.add(raw)
+    kept = b"".join([*(raw for raw, *_ in log.judged), *(key + value for key, value in log.state.items())])
+    assert model.commitment(nonce, credential) in kept
+    for said_in_it in (b"Lovelace", b"1245319599", b"1815-12-10", credential, nonce):
+        assert said_in_it not in kept
+    guesses = {hashlib.sha256(credential).digest(), model.commitment(bytes(32), credential)}
+    for size in (16, 32):  # everything in the log as if it were the nonce
+        guesses |= {model.commitment(kept[at : at + size], credential) for at in range(len(kept) - size)}
+    assert not any(guess in kept for guess in guesses)
 
 
 DOCUMENTS = [

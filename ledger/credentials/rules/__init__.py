@@ -16,7 +16,7 @@ from protocol.documents import GATEWAY, ROLES
 from protocol.keys import PublicKey
 from protocol.statement import Statement
 
-GRANTS_MAX = 64  # accreditations of one party for one type and jurisdiction, changes included; then a new party
+GRANTS_MAX = 64  # words of the root on one party, type and jurisdiction; then what holds can be withdrawn, and no more
 KEYS_MAX = 256  # issuer keys of one party over its life; then a new party
 AHEAD_MS = 300_000  # a source was asked at most so much after the log's time: clocks differ
 CHECKED_BACK_MS = 30 * 24 * 3_600_000  # a verification is registered at most so long after the source was asked
@@ -38,7 +38,7 @@ def _accredit(view: View, said: Statement, now_ms: int) -> Changes:
     if owner is not None and owner != document.party:
         raise Refused("did_taken", "the DID is another institution's")
     before = records.grants_of(view, document.party, document.type, document.jurisdiction)
-    if len(before) >= GRANTS_MAX:
+    if len(before) >= GRANTS_MAX and (not document.withdrawn or before[-1].withdrawn):
         raise Refused("accreditations_full", "this accreditation was changed too often")
     grant = Grant(place=_here(view), from_ms=document.from_ms, until_ms=document.until_ms, withdrawn=document.withdrawn)
     place = records.trust_key(document.party, document.type, document.jurisdiction)
