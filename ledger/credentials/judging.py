@@ -66,11 +66,12 @@ def label(kind: str) -> str:
     return types.CATALOGUE[kind].label if kind in types.CATALOGUE else kind or "What was shown"
 
 
-def judge(verifier: Verifier) -> Judge:
-    """What judges the answers of wallets."""
+def judge(verifier: Verifier, taken: Callable[[str, Answer], None] = lambda _, __: None) -> Judge:
+    """What judges the answers of wallets. taken: told for which audience each was made, and what was in it."""
 
     def judged(raw: bytes, nonce: str, audience: str) -> Judged:
         answer = verifier.shown(raw, nonce=nonce, audience=audience)
+        taken(audience, answer)
         found = OUTCOMES.get(outcome(answer), oid4vp.UNKNOWN)
         return Judged(outcome=found, verdict=described(answer), holder=answer.holder)
 

@@ -21,6 +21,8 @@ from ledger.credentials.exchange.offering import Offering
 from ledger.credentials.exchange.oid4vci import Configuration
 from ledger.credentials.exchange.routes import Exchange, sweeping
 from ledger.credentials.exchange.store import Store
+from ledger.credentials.hiring import opening as hiring
+from ledger.credentials.hiring.opening import Opened
 from ledger.credentials.office import Office
 from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
@@ -31,15 +33,17 @@ from ledger.credentials.pages.wallet import WalletPage
 from ledger.credentials.registry import Follower, Lists, Registry
 from ledger.credentials.vc import jcs, secured
 from ledger.credentials.vc.multikey import VerifyingKey
-from ledger.credentials.verifying import Verifier
+from ledger.credentials.verifying import NORMAL, Verifier
 from ledger.party.mount import Face, Slice
 from ledger.party.node import Log, Node
 from protocol import base64text
-from protocol.errors import Unavailable
+from protocol.errors import VigilError
 from protocol.keys import SigningKey
 
 NAME = "credentials"
-PUBLISH_EVERY_S = 60  # so late at most a list comes out that is due by its age alone
+PUBLISH_EVERY_S = (
+    10  # so late at most a list comes out that is due by its age alone, or the log hears again what it refused early
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +57,13 @@ async def opened(node: Node) -> AsyncIterator[Face]:
         held.callback(office.close)
         kept = held.enter_context(contextlib.closing(Store.open(node.folder, random_bytes=os.urandom)))
         duties = [_publishing(node, office), sweeping(kept, now_ms=_now_ms)]
-        verifier = None if node.log is None else _verifier(node, node.log, held, duties)
+        hired = None if node.log is None else _hiring(node, node.log, held, duties)
+        verifier = None if hired is None else hired.verifier
         offering = _offering(node, office, kept) if office.opened else None
-        asking = None if verifier is None else _asking(node, verifier, kept)
+        asking = None if hired is None else _asking(node, hired, kept)
         exchange, public = Exchange(offering, asking), Public(office)
         routes = [*public.routes(), *Issuing(node, office).routes(), *Verifying(node, verifier).routes()]
-        routes += exchange.routes()
+        routes += [*exchange.routes(), *(hired.routes(node, asking) if hired else ())]
         if node.chosen.vc_api:
             apart = SigningKey.from_seed(os.urandom(32))
             routes += VcApi(apart, now_ms=_now_ms, authorities=lambda: node.authorities).routes()
@@ -67,6 +72,7 @@ async def opened(node: Node) -> AsyncIterator[Face]:
             routes=routes,
             pages=_pages(node, doors, office, offering, verifier, asking),
             well_known=[*public.well_known(), *exchange.well_known(f"/{NAME}")],
+            answers=hired.answers() if hired else {},
         )
 
 
@@ -93,10 +99,10 @@ def _pages(
     ]
 
 
-def _verifier(
+def _hiring(
     node: Node, ledger: Log, held: contextlib.AsyncExitStack, duties: list[Coroutine[None, None, None]]
-) -> Verifier:
-    """What judges, by what is read of the ledger from now on. Raises ConfigError: documents_*."""
+) -> Opened:
+    """What judges and hires, by what is read of the ledger from now on. Raises ConfigError: documents_*; Unavailable."""
     registry = Registry.open(node.folder)
     held.callback(registry.close)
     own = (f"{node.chosen.url}/{NAME}/",) if node.chosen.url else ()
@@ -110,11 +116,7 @@ def _verifier(
         now_ms=_now_ms,
     )
 
-    async def caught_up() -> None:
-        await asyncio.to_thread(lists.refresh)
-
-    duties.append(follower.run(caught_up=caught_up))
-    return Verifier(
+    verifier = Verifier(
         registry,
         audience=node.chosen.url or node.public.urn,
         now_ms=_now_ms,
@@ -122,13 +124,26 @@ def _verifier(
         pinned=documents.pinned(Path(node.chosen.did_documents).expanduser() if node.chosen.did_documents else None),
         prepare=lists.prepare,
     )
+    run = os.urandom(8).hex()
+
+    def mark() -> str:
+        return f"{run}.{registry.changes}.{_now_ms() - registry.as_of_ms > NORMAL.facts_ms}"
+
+    hired = hiring.opened(node, verifier, registry, held, mark=mark, now_ms=_now_ms, random_bytes=os.urandom)
+
+    async def caught_up() -> None:
+        await asyncio.to_thread(lists.refresh)
+        hired.look(registry.changes)
+
+    duties += [follower.run(caught_up=caught_up), *hired.duties(node)]
+    return hired
 
 
-def _asking(node: Node, verifier: Verifier, kept: Store) -> Asking:
+def _asking(node: Node, hired: Opened, kept: Store) -> Asking:
     """What is asked of wallets."""
     return Asking(
         kept,
-        judging.judge(verifier),
+        judging.judge(hired.verifier, hired.take_up),
         judging.acknowledge(node.attest),
         base=lambda: base(node),
         name=node.name,
@@ -181,7 +196,7 @@ async def _publishing(node: Node, office: Office) -> None:
         try:
             if known:
                 await asyncio.to_thread(office.begin)
-        except Unavailable as error:
+        except VigilError as error:  # such as a disk that is full, or a key that has ended: people see to it
             log.warning("status lists wait to be brought out: %s", error.code)
         await asyncio.sleep(PUBLISH_EVERY_S if known else 0.05)
 

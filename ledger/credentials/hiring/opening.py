@@ -24,9 +24,9 @@ from ledger.questions import MayAct, Question
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Opened:
-    """hiring, store: for pages; news: set it when what is known of issuers and credentials has changed, in the event loop."""
+    """hiring, store: for pages. news, raised: what its duties wait for."""
 
     hiring: Hiring
     store: Store
@@ -34,6 +34,14 @@ class Opened:
     news: asyncio.Event
     raised: asyncio.Event
     now_ms: Callable[[], int]
+    seen: int = -1
+
+    def look(self, changes: int) -> None:
+        """Look at everybody soon, when something changed since the last time. changes: a number that rises with what is known;
+        in the event loop."""
+        if changes != self.seen:
+            self.seen = changes
+            self.news.set()
 
     def answers(self) -> Mapping[type[Question[Any]], Callable[[Any], object]]:
         """To questions of other use cases of the party."""

@@ -113,12 +113,14 @@ class HiringRoutes:
         found = await asyncio.to_thread(read)
         return JSONResponse(found, headers=NEVER, media_type="application/fhir+json")
 
-    async def _ask(self, request: Request, content: bytes, by: str) -> Response:
-        """POST /hiring/files/{id}/requests: ask a wallet for what is missing."""
-        _object(content, set(), set())
+    async def _ask(self, request: Request, content: bytes, _: str) -> Response:
+        """POST /hiring/files/{id}/requests {needs?}: ask a wallet for what is missing, or for some of it."""
+        needs = _object(content, set(), {"needs"}).get("needs", [])
+        if not isinstance(needs, list) or not all(isinstance(each, str) for each in needs):
+            raise Malformed("body_bad", "needs are names")
         if self._collecting is None:
             raise NotFound("verifier_missing", "this party asks no wallets: set ledger_url and trust")
-        made = await self._collecting.ask(_name(request, "id", 16), by=by)
+        made = await asyncio.to_thread(self._collecting.ask, _name(request, "id", 16), needs)
         return JSONResponse(request_described(made), status_code=201, headers=NEVER)
 
     async def _receive(self, request: Request, content: bytes, by: str) -> Response:

@@ -56,6 +56,8 @@ class Registry:
         self._followed: Followed = store.followed()
         self._kept_ms = self._followed.as_of_ms
         self._facts: Facts = self._loaded()
+        self.changes = 0
+        """Rises after anything changed that a verdict may rest on. Of this run alone."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -155,6 +157,7 @@ class Registry:
                 self._facts.logs.add(origin)
                 for one, found in said:
                     self._facts.take((one.epoch, one.index), one.at_ms, found, party=one.party)
+                self.changes += bool(entries)
 
     def check_begun(self, origin: str, root: PublicKey) -> None:
         """Raises VerificationFailed: log_other, root_other, unless this epoch began as who trusts the log expects."""
@@ -185,6 +188,7 @@ class Registry:
                 self._store.carry(carried)
                 self._store.follow(followed)
             self._followed = followed
+            self.changes += 1
 
     def forget(self) -> None:
         """Throw away what was read of the ledger, so that it is read again from its beginning."""
@@ -192,6 +196,7 @@ class Registry:
             self._store.forget()
             self._followed = self._store.followed()
             self._facts = self._loaded()
+            self.changes += 1
 
     def may_read(self, thumbprint: bytes, *, now_ms: int) -> bool:
         """Whether the ledger tells this key of every commitment, by what was read."""
@@ -226,6 +231,7 @@ class Registry:
                 self._facts.place(digest, url=url, issuer=bits.issuer)
                 for each in gone:
                     self._facts.lose(each)
+                self.changes += 1
         return True
 
     def behind(self) -> list[tuple[str, bytes]]:
