@@ -10,6 +10,7 @@ from typing import Self
 
 from ledger.credentials import types
 from ledger.credentials.issuing import Issued, Issuer
+from ledger.credentials.issuing.lists import WAITING
 from ledger.credentials.issuing.store import FILE, Row
 from ledger.credentials.vc import did, secured
 from ledger.credentials.vc.did import DidDocument
@@ -20,6 +21,10 @@ from protocol.errors import Malformed, NotFound
 
 ID_SIZE = 16  # bytes of a credential's number on the ledger
 REFRESH = "refresh"
+RECENT = 100  # credentials that are looked at when a party starts, whether the log has them
+WATCHED_MAX = 10_000  # credentials that the log has not taken yet; beyond it the oldest is left to the outbox
+TRIES_MAX = 20  # times that one is said again soon; after that the outbox asks every hour
+EARLY = frozenset({"issuer_not_accredited", "issuer_key_unknown"})  # refusals that an accreditation ends
 EXPIRED = "expired"  # how a valid credential stands after its end; the issuer's own table does not have it
 
 
@@ -28,6 +33,11 @@ class Office:
 
     def __init__(self, issuer: Issuer | None, *, now_ms: Callable[[], int]) -> None:
         self._issuer, self._now_ms, self._turn = issuer, now_ms, threading.Lock()
+        self._watched: dict[
+            bytes, int
+        ] = {}  # credentials that the log has not taken yet, with how often they were said again
+        if issuer is not None:
+            self._watched = {row.id: 0 for row in issuer.issued(most=RECENT)}
 
     @classmethod
     def open(
@@ -69,9 +79,13 @@ class Office:
         return "" if self._issuer is None else self._issuer.did
 
     def begin(self) -> None:
-        """Say what a stop kept from being said, and bring out what is due. Raises Unavailable."""
+        """Say what a stop kept from being said, and what the log refused before an accreditation; bring out what is due.
+
+        Raises ConfigError: key_ended; Unavailable.
+        """
         with self._turn, contextlib.suppress(_NoIssuer):
             self._its.begin()
+            self._say_again()
             self._its.publish()
 
     def publish(self, *, again: bool = False) -> int:
@@ -94,6 +108,7 @@ class Office:
         with self._turn:
             self.check_draft(draft)
             made = self._its.issue(draft, holder=holder, format=form, days=days)
+            self._watch(made.id)
             self._its.publish()  # the first credential of a list brings the list
         return made
 
@@ -109,6 +124,7 @@ class Office:
         """The same again with a new period, in place of the old one."""
         with self._turn:
             made = self._its.refresh(identity, days=days)
+            self._watch(made.id)
             self._its.publish()
             return made
 
@@ -148,12 +164,34 @@ class Office:
         ended = row.state == "valid" and row.until_ms <= self._now_ms()
         return EXPIRED if ended else row.state
 
+    def standing(self, row: Row) -> str:
+        """What the log made of a credential: waiting, receipted, or the code of its refusal."""
+        return self._its.standing(row)
+
     def check_draft(self, draft: Mapping[str, object]) -> None:
         """What cannot be is not signed. Raises Malformed."""
         names, subject = draft["type"], draft["credentialSubject"]
         assert isinstance(names, list) and isinstance(subject, Mapping)
         for problem in types.check(names[-1], subject):
             raise Malformed(problem.code, f"{problem.field} cannot be as it stands")
+
+    def _watch(self, identity: bytes) -> None:
+        self._watched[identity] = 0
+        if len(self._watched) > WATCHED_MAX:
+            del self._watched[next(iter(self._watched))]
+
+    def _say_again(self) -> None:
+        """What the log refused because it had not heard of us yet; the outbox asks again by itself, but only every hour."""
+        for identity, tries in list(self._watched.items()):
+            row = self._its.find(identity)
+            standing = self._its.standing(row)
+            if standing == WAITING:
+                continue
+            if standing not in EARLY or tries >= TRIES_MAX:
+                del self._watched[identity]
+                continue
+            self._watched[identity] = tries + 1
+            self._its.say_again(row)
 
     @property
     def _its(self) -> Issuer:

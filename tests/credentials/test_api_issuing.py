@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ledger.credentials import slice as plugged
 from ledger.credentials.vc import contexts, did, secured, status
 from ledger.party.peer import Peer, PeerRefused
 from protocol.errors import NotFound
@@ -176,6 +177,36 @@ def test_what_cannot_be_issued_is_refused_by_name_and_strangers_issue_nothing(tm
                 await post(stranger, "/issued", LICENCE)
 
     told(tmp_path, story)
+
+
+def test_what_was_issued_before_the_accreditation_is_said_again_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugged, "PUBLISH_EVERY_S", 0.2)
+
+    async def run() -> None:
+        async with (
+            staffing.world(tmp_path) as world,
+            world.party("board", issues=True) as party,
+            party.called_by(party.key) as writer,
+        ):
+            made = await post(writer, "/issued", LICENCE)
+
+            async def until(standing: str) -> None:
+                found: dict[str, Any] = {}
+                for _ in range(100):
+                    found = json.loads(await writer.send("GET", f"/credentials/issued/{made['id']}"))
+                    if found["ledger"] == standing:
+                        return
+                    await asyncio.sleep(0.05)
+                raise AssertionError(found["ledger"])
+
+            await until("issuer_key_unknown")
+            did = json.loads(await writer.send("GET", "/credentials/issued"))["did"]
+            world.accredit(party.key, did, "StateLicence")
+            await until("receipted")
+
+    asyncio.run(run())
 
 
 def test_a_party_that_issues_nothing_says_how_to_begin(tmp_path: Path) -> None:

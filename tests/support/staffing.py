@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,26 +33,17 @@ class World:
     folder: Path
 
     @contextlib.asynccontextmanager
-    async def party(self, name: str, *, accredited: Sequence[str] = (), **changed: object) -> AsyncIterator[Standing]:
+    async def party(
+        self, name: str, *, accredited: Sequence[str] = (), issues: bool = False, **changed: object
+    ) -> AsyncIterator[Standing]:
         """An admitted institution that runs. accredited: the types that it may vouch for everywhere; it issues when there are
-        any. changed: its settings."""
+        any, or when it says so. changed: its settings."""
         state = self.folder / name
         with node.opened(state) as (key, store):
-            if accredited:
+            if accredited or issues:
+                did = begun(state, web=str(changed.get("did", "")))
                 for kind in accredited:
-                    self._register(
-                        Accreditation(
-                            log=self.engine.origin,
-                            party=key.public.thumbprint,
-                            did=begun(state, web=str(changed.get("did", ""))),
-                            type=kind,
-                            jurisdiction="*",
-                            from_ms=0,
-                            until_ms=time.time_ns() // 1_000_000 + YEAR_MS,
-                        ),
-                        key,
-                        state,
-                    )
+                    self.accredit(key, did, kind)
             admission = parties.admission(self.folder / "log", key, self.folder / f"{name}.admission")
             trust = self.folder / "trust.json"
             parties.trust(self.engine, trust)
@@ -63,8 +53,18 @@ class World:
             ) as found:
                 yield found
 
-    def _register(self, document: Accreditation, key: SigningKey, state: Path) -> None:
+    def accredit(self, key: SigningKey, did: str, kind: str) -> None:
+        """Admit a party, and let it vouch for a type everywhere, for a year."""
         root = keyring.load(self.folder / "log", keyring.REGISTRY_KEY)
+        document = Accreditation(
+            log=self.engine.origin,
+            party=key.public.thumbprint,
+            did=did,
+            type=kind,
+            jurisdiction="*",
+            from_ms=0,
+            until_ms=parties.now_ms() + YEAR_MS,
+        )
         raw = statement.sign(
             root,
             iss=root.public.urn,

@@ -55,17 +55,18 @@ class Issuing:
             form=_text(body, "format") if "format" in body else secured.DATA_INTEGRITY,
             days=_days(body),
         )
-        return self._shown(await asyncio.to_thread(self._office.find, made.id), status=201)
+        return await self._shown(await asyncio.to_thread(self._office.find, made.id), status=201)
 
     async def _issued(self, request: Request, _: Mapping[str, Any]) -> Response:
         asked = request.query_params.get("most", "100")
         if not asked.isdecimal() or not 0 < int(asked[:6]) <= MOST:
             raise Malformed("query_bad", f"most is 1 to {MOST}")
         rows = await asyncio.to_thread(self._office.issued, most=int(asked))
-        return JSONResponse({"did": self._office.did, "issued": [self._said(row) for row in rows]})
+        said = await asyncio.to_thread(lambda: [self._said(row) for row in rows])
+        return JSONResponse({"did": self._office.did, "issued": said})
 
     async def _one(self, request: Request, _: Mapping[str, Any]) -> Response:
-        return self._shown(await asyncio.to_thread(self._office.find, _id(request)))
+        return await self._shown(await asyncio.to_thread(self._office.find, _id(request)))
 
     async def _change(self, request: Request, body: Mapping[str, Any]) -> Response:
         """{reason}"""
@@ -74,13 +75,13 @@ class Issuing:
         if event not in EVENTS:
             raise Malformed("event_unknown", f"a credential is taken through {', '.join(EVENTS)} or {REFRESH}")
         row = await asyncio.to_thread(self._office.change, _id(request), event, reason=_text(body, "reason"))
-        return self._shown(row)
+        return await self._shown(row)
 
     async def _refresh(self, request: Request, body: Mapping[str, Any]) -> Response:
         """{days?}"""
         _check(body, set(), {"days"})
         made = await asyncio.to_thread(self._office.refresh, _id(request), days=_days(body))
-        return self._shown(await asyncio.to_thread(self._office.find, made.id), status=201)
+        return await self._shown(await asyncio.to_thread(self._office.find, made.id), status=201)
 
     async def _publish(self, _: Request, body: Mapping[str, Any]) -> Response:
         """{again?}: whether lists come out that nothing has changed in."""
@@ -113,10 +114,11 @@ class Issuing:
             "state": self._office.state(row),
             "made_ms": row.made_ms,
             "until_ms": row.until_ms,
+            "ledger": self._office.standing(row),
         }
 
-    def _shown(self, row: Row, *, status: int = 200) -> Response:
-        found = {**self._said(row), "credential": base64.b64encode(row.raw).decode()}
+    async def _shown(self, row: Row, *, status: int = 200) -> Response:
+        found = {**await asyncio.to_thread(self._said, row), "credential": base64.b64encode(row.raw).decode()}
         return JSONResponse(found, status_code=status, headers={"cache-control": "no-store"})
 
     def _route(self, path: str, handler: Handler, method: str) -> Route:

@@ -104,7 +104,7 @@ def issue(
 def listed(host: Host, state: Path | None, party: str | None, most: int) -> Answer:
     """List what was issued, and how it stands."""
     found = _asked(host, state, party, f"/issued?most={most}")
-    rows = [f"{one['id']}  {one['state']:<9} {one['type']}  until {_day(one['until_ms'])}" for one in found["issued"]]
+    rows = [_line(one) for one in found["issued"]]
     return Answer(data=found, text="\n".join(rows) or "nothing was issued yet")
 
 
@@ -209,11 +209,15 @@ def _asked(host: Host, state: Path | None, party: str | None, path: str, body: o
 
 
 def _shown(found: Mapping[str, Any], out: Path | None) -> Answer:
-    lines = [f"{found['id']}  {found['state']}  {found['type']}  until {_day(found['until_ms'])}"]
+    lines = [_line(found)]
     if out is not None:
         common.write(out, base64.b64decode(found["credential"]))
         lines.append(f"the credential is in {out}: hand it to its holder, and keep no other copy")
     return Answer(data=found, text="\n".join(lines))
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    return f"{one['id']}  {one['state']:<9} {one['type']}  until {_day(one['until_ms'])}  ledger: {one['ledger']}"
 
 
 def _fields(said: Sequence[str]) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Issuers:
         rows = []
         if self._office.opened:
             rows = await asyncio.to_thread(self._office.issued, most=issuing.SHOWN_MAX)
-        said = [self._row(each) for each in rows]
+        said = await asyncio.to_thread(lambda: [self._row(each) for each in rows])
         return "Issue", issuing.home(said, did=self._office.did, now_ms=self._front.now_ms())
 
     async def new(self, request: Request) -> Shown:
@@ -102,7 +102,8 @@ class Issuers:
     async def one(self, request: Request) -> Shown:
         """GET: one credential."""
         row = await self._found(request)
-        shown = issuing.one(self._row(row), await asyncio.to_thread(facts_of, row), now_ms=self._front.now_ms())
+        said, facts = await asyncio.to_thread(lambda: (self._row(row), facts_of(row)))
+        shown = issuing.one(said, facts, now_ms=self._front.now_ms())
         return issuing.kind(row.type), shown
 
     async def certificate(self, request: Request) -> Shown:
@@ -125,7 +126,7 @@ class Issuers:
     async def deed(self, request: Request) -> Shown | Response:
         """GET: whether it is really meant. POST: do it."""
         row, deed = await self._found(request), request.path_params["deed"]
-        said = self._row(row)
+        said = await asyncio.to_thread(self._row, row)
         if deed not in issuing.DEEDS:
             raise NotFound("http_404", "there is nothing under this address")
         if not issuing.possible(said, deed):
@@ -169,6 +170,7 @@ class Issuers:
             issued_ms=row.made_ms,
             until_ms=row.until_ms,
             state=self._office.state(row),
+            ledger=self._office.standing(row),
         )
 
 

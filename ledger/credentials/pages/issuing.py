@@ -16,6 +16,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "revoked": ("bad", "Revoked"),
     "expired": ("unsure", "Ended"),
 }
+LEDGER = {"receipted": "The ledger has it.", "waiting": "It is on its way to the ledger."}
 FORMATS = (
     ("ldp_vc", "A file that anybody's software reads (Data Integrity)"),
     ("dc+sd-jwt", "One of which the holder shows parts (SD-JWT)"),
@@ -34,7 +35,7 @@ _POSSIBLE = {"valid": ("suspend", "refresh", "revoke"), "suspended": ("reinstate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One credential of the list. id: 32 hex digits; state: of STATES."""
+    """One credential of the list. id: 32 hex digits; state: of STATES; ledger: what the log made of it, as a code."""
 
     id: str
     type: str
@@ -42,6 +43,7 @@ class Row:
     issued_ms: int
     until_ms: int
     state: str
+    ledger: str
 
 
 def kind(name: str) -> str:
@@ -98,10 +100,10 @@ def preview(found: Type, *, values: Mapping[str, str], until_ms: int) -> str:
     )
 
 
-def one(row: Row, facts: Mapping[str, str], *, now_ms: int, ready: str = "") -> str:
-    """One credential. facts: what it says; ready: what the ledger has of it, in words."""
+def one(row: Row, facts: Mapping[str, str], *, now_ms: int) -> str:
+    """One credential. facts: what it says."""
     tone, word = STATES[row.state]
-    state = page.state(tone, f"{word}.", ready)
+    state = page.state(tone, f"{word}.", LEDGER.get(row.ledger, f"The ledger refused it: {row.ledger}."))
     said = {**facts, "Where": row.jurisdiction, "Number on the ledger": row.id, "Until": page.day(row.until_ms)}
     where = f"issuer/credentials/{row.id}"
     files = f"<ul><li>{page.link(where + '/certificate', 'Certificate to print')}</li>"
