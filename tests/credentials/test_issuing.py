@@ -288,6 +288,20 @@ def test_after_a_theft_the_lists_come_out_under_the_new_key(tmp_path: Path) -> N
             issuer.stolen(since=since, key=bytes(32))
 
 
+def test_a_theft_that_the_log_could_not_take_yet_is_said_again(tmp_path: Path) -> None:
+    with board(tmp_path) as (world, issuer):
+        made = published(world, issuer)
+        issuer.stolen(since=(1, world.log.size + 3))
+        issuer.begin()
+        assert "end_early" in world.answers.values()
+        for _ in range(3):
+            published(world, issuer)
+        issuer.begin()
+        assert "end_early" not in world.answers.values()
+        life = world.follow(issuer)._keys[secured.read(made.raw).method].life
+        assert life.compromised is not None and world.bad(made.raw) == {}
+
+
 def test_an_issuer_with_a_did_key_keeps_its_key_and_ends_with_it(tmp_path: Path) -> None:
     world = World(tmp_path)
     issuer = alone(world, tmp_path)

@@ -122,7 +122,8 @@ class Issuer:
         return self._keys.newest.method
 
     def begin(self) -> None:
-        """Say what a stop kept from being said, and the keys again that the log refused, as it does before an accreditation.
+        """Say what a stop kept from being said, and again what the log refused of keys: their beginning, as before an
+        accreditation, and their end, as when it was said to be where the log has not come yet.
 
         Raises Unavailable: outbox_full, credentials_failing.
         """
@@ -130,6 +131,8 @@ class Issuer:
             answer = WAITING if key.said is None else self._answer(key.said)
             if answer not in {WAITING, RECEIPTED} | SETTLED and self._keys.has(key.thumbprint):
                 self._say_key(key)
+            if key.ending is not None and self._answered(key.ending) not in {WAITING, RECEIPTED} | SETTLED:
+                self._say_kept(key.ending)
         self._drain()
 
     def issue(
@@ -216,8 +219,7 @@ class Issuer:
 
     def standing(self, row: Row) -> str:
         """What the log made of a credential's commitment: waiting, receipted, or the code of its refusal."""
-        digest = self._store.saying(row.outgoing)[1]
-        return WAITING if digest is None else self._answer(digest)
+        return self._answered(row.outgoing)
 
     def say_again(self, row: Row) -> None:
         """Say a commitment again that the log refused, such as before an accreditation. Raises Unavailable: outbox_full."""
@@ -287,6 +289,10 @@ class Issuer:
                 self._say_key(key)
         for n in self._store.unsaid():
             self._say_kept(n)
+
+    def _answered(self, n: int) -> str:
+        digest = self._store.saying(n)[1]
+        return WAITING if digest is None else self._answer(digest)
 
     def _say_key(self, key: Key) -> None:
         saying = self._keys.declaration(key, log=self._log, party=self._party)

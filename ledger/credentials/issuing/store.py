@@ -29,7 +29,7 @@ CREATE TABLE outgoing(
 CREATE INDEX unsaid ON outgoing(n) WHERE digest IS NULL;
 CREATE TABLE issuer_key(
     n INTEGER PRIMARY KEY, public BLOB NOT NULL UNIQUE, thumbprint BLOB NOT NULL UNIQUE, method TEXT NOT NULL UNIQUE, said BLOB,
-    ended INTEGER NOT NULL) STRICT;
+    ended INTEGER NOT NULL, ending INTEGER) STRICT;
 CREATE TABLE pair(
     n INTEGER PRIMARY KEY, revocation BLOB NOT NULL UNIQUE, suspension BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
     taken INTEGER NOT NULL, lost INTEGER NOT NULL) STRICT;
@@ -62,13 +62,14 @@ class Saying:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """An issuer key. public: its 32 bytes; said: digest of the statement that declares it; ended: ACTING, or how it came to sign
-    nothing any more."""
+    nothing any more; ending: what says so."""
 
     public: bytes
     thumbprint: bytes
     method: str
     said: bytes | None
     ended: int
+    ending: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +199,10 @@ class Store:
                 )
             if end is not None:
                 thumbprint, how, saying = end
-                self._db.execute("UPDATE issuer_key SET ended = ? WHERE thumbprint = ?", (how, thumbprint))
-                self._put(saying)
+                ending = self._put(saying)
+                self._db.execute(
+                    "UPDATE issuer_key SET ended = ?, ending = ? WHERE thumbprint = ?", (how, ending, thumbprint)
+                )
 
     def key_said(self, thumbprint: bytes, digest: bytes) -> None:
         """Its declaration is in the outbox."""
