@@ -57,11 +57,16 @@ def check(value: object, depth: int = 1) -> bool:
     plain = True
     if isinstance(value, dict):
         for name, each in value.items():
-            plain = check(each, depth + 1) and plain and isinstance(name, str) and name.isascii()
+            if (
+                type(each) is not str or depth == DEPTH_MAX
+            ):  # most are texts, and a call for each of them costs more than it
+                plain = check(each, depth + 1) and plain
+            plain = plain and isinstance(name, str) and name.isascii()
         return plain
     if isinstance(value, list):
         for each in value:
-            plain = check(each, depth + 1) and plain
+            if type(each) is not str or depth == DEPTH_MAX:
+                plain = check(each, depth + 1) and plain
         return plain
     if isinstance(value, int | float) and not abs(value) <= NUMBER_MAX:  # also what is no number, and what has no end
         raise Malformed("json_number", "a number that not every reader can hold")
