@@ -116,6 +116,20 @@ def test_the_word_of_a_source_counts_for_120_days_and_for_what_it_is_about(desk:
         assert [gap.code for gap in desk.hiring.review(file).gaps] == ([code] if code else []), case
 
 
+def test_a_source_counts_once_the_ledger_was_read_so_far(desk: Desk, registry: Registry) -> None:
+    post = small_post(needs=[{"name": "licence", "type": "StateLicence", "checked_days": 120}], grants={})
+    source = sourced(registry)
+    asked_ms = registry.checked.pop(hirings.anchor_of(source))
+    registry.find(source, "logged", "unknown", "facts_old")
+    file = desk.hiring.open(post, ADA, by="hr")
+    desk.hiring.receive(file, registry.show(licence(registry), source), by="hr")
+    assert desk.state(file) == "collecting"
+    registry.checked[hirings.anchor_of(source)] = asked_ms
+    registry.clear(source)
+    desk.hiring.round()
+    assert desk.state(file) == "complete"
+
+
 def test_a_source_whose_word_was_taken_back_is_no_source(desk: Desk, registry: Registry) -> None:
     post = small_post(needs=[{"name": "licence", "type": "StateLicence", "checked_days": 120}], grants={})
     source = sourced(registry)
@@ -279,6 +293,28 @@ def test_who_is_on_a_list_by_number_is_stopped_and_by_name_and_birth_date_until_
     assert may(desk) == (True, "allowed"), "off the list again"
 
 
+def test_a_false_number_on_our_side_hides_nobody_whose_credential_has_the_true_one(
+    desk: Desk, registry: Registry
+) -> None:
+    desk.hiring.take_list("leie", leie(npi="1234567893", name="OTHER,A"))
+    file = desk.hiring.open(small_post(), Person(given="Ada", family="Lovelace"), by="hr")
+    desk.hiring.receive(file, registry.show(licence(registry), licence(registry, n=2, npi="1234567893")), by="hr")
+    assert [each.code for each in desk.hiring.verify(file, by="hr").causes] == ["excluded"]
+    named = desk.hiring.open(small_post(), Person(given="A.", family="L.", birth="1990-12-10"), by="hr")
+    desk.hiring.take_list("leie", leie(born="19901210"))
+    desk.hiring.receive(named, registry.show(licence(registry)), by="hr")
+    assert [each.code for each in desk.hiring.review(named).causes] == ["exclusion_possible"]
+
+
+@pytest.mark.parametrize("said", [{"birthDate": "1990-12-11"}, {"npi": "1234567893"}])
+def test_credentials_of_a_helper_are_not_those_of_the_person(
+    desk: Desk, registry: Registry, said: dict[str, str]
+) -> None:
+    file = desk.hiring.open(small_post(), ADA, by="hr")
+    (taken,) = desk.hiring.receive(file, registry.show(licence(registry, **said)), by="hr")
+    assert taken.code == "person_other" and desk.state(file) == "requested"
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -348,6 +384,7 @@ def test_whoever_left_may_nothing_and_is_forgotten_after_a_time(tmp_path: Path, 
         desk.hiring.erase(file, by="hr")
     desk.hiring.end(file, by="hr")
     assert may(desk) == (False, "nobody")
+    assert {state for state, *_ in desk.store.permits(file).values()} == {"withdrawn"}
     registry.now_ms += 30 * DAY_MS
     assert desk.hiring.round().erased == 0
     registry.now_ms += 1

@@ -1,6 +1,7 @@
 """What runs beside a party's hiring: rounds, and alerts on their way to whoever the settings name."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from typing import NoReturn
@@ -21,21 +22,19 @@ log = logging.getLogger(__name__)
 
 
 async def watching(hiring: Hiring, news: asyncio.Event) -> NoReturn:
-    """Rounds, every hour and when there is news."""
+    """Rounds, every hour and when there is news. Trouble is logged when it begins and when it ends."""
+    trouble = ""
     while True:
         news.clear()
         try:
             found = await asyncio.to_thread(hiring.round)
-            if found.failed:
-                log.warning("hiring files that could not be looked at: %d", found.failed)
+            now = f"{found.failed} files could not be looked at" if found.failed else ""
         except Unavailable as error:
-            log.warning("a round over hiring files waits: %s", error.code)
+            now = error.code
+        trouble = _logged("hiring files cannot be looked at", trouble, now)
         await asyncio.sleep(NEWS_EVERY_S)
-        try:
-            async with asyncio.timeout(ROUND_EVERY_S - NEWS_EVERY_S):
-                await news.wait()
-        except TimeoutError:
-            continue
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), ROUND_EVERY_S - NEWS_EVERY_S)
 
 
 async def sending(store: Store, url: str, auth: httpx.Auth, raised: asyncio.Event) -> NoReturn:
@@ -43,18 +42,17 @@ async def sending(store: Store, url: str, auth: httpx.Auth, raised: asyncio.Even
 
     Stop between an answer and its note: the alert goes again, with the same idempotency key.
     """
+    trouble = ""
     async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, auth=auth) as client:
         while True:
             raised.clear()
-            taken = await _sent(store, client, url)
-            try:
-                async with asyncio.timeout(SEND_AGAIN_S):
-                    if taken:
-                        await raised.wait()
-                    else:
-                        await asyncio.sleep(SEND_AGAIN_S)
-            except TimeoutError:
-                continue
+            now = await sent(store, client, url)
+            trouble = _logged("alerts about hiring files are not taken", trouble, now)
+            if now:
+                await asyncio.sleep(SEND_AGAIN_S)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(raised.wait(), SEND_AGAIN_S)
 
 
 def body(alert: Alert) -> bytes:
@@ -72,21 +70,27 @@ def body(alert: Alert) -> bytes:
     return json.dumps(said).encode()
 
 
-async def _sent(store: Store, client: httpx.AsyncClient, url: str) -> bool:
-    """Whether all that waits was taken."""
+async def sent(store: Store, client: httpx.AsyncClient, url: str) -> str:
+    """Send all that waits; why the first that was not taken was not, empty when all were."""
     try:
         while waiting := await asyncio.to_thread(store.unsent, SEND_MOST):
             for alert in waiting:
                 headers = {"content-type": "application/json", "idempotency-key": f'"{alert.file.hex()}-{alert.n}"'}
                 answer = await client.post(url, content=body(alert), headers=headers)
                 if not 200 <= answer.status_code < 300:
-                    log.warning("a webhook did not take an alert about a hiring file: %d", answer.status_code)
-                    return False
+                    return str(answer.status_code)
                 await asyncio.to_thread(store.sent, alert.n)
     except httpx.HTTPError as error:
-        log.warning("a webhook cannot be reached with alerts about hiring files: %s", type(error).__name__)
-        return False
+        return type(error).__name__
     except Unavailable as error:
-        log.warning("alerts about hiring files wait: %s", error.code)
-        return False
-    return True
+        return error.code
+    return ""
+
+
+def _logged(what: str, before: str, now: str) -> str:
+    """Log trouble once when it begins, and once when it is over; the trouble there is."""
+    if now and not before:
+        log.warning("%s: %s", what, now)
+    elif before and not now:
+        log.warning("over: %s", what)
+    return now

@@ -37,12 +37,20 @@ class Excluded:
         with self._reading():
             return list(self._db.execute("SELECT name, count, read_ms FROM exclusion_list ORDER BY name"))
 
-    def compare(self, file: bytes, person: Person, *, now_ms: int) -> None:
-        """Note who on the lists is, or may be, this person. What somebody decided of an entry stays decided."""
-        asked = "SELECT digest FROM exclusion WHERE named = ? AND birth = ? AND birth <> ''"
-        found = {row[0]: POSSIBLE for row in self._db.execute(asked, (person.named, person.birth.replace("-", "")))}
-        asked = "SELECT digest FROM exclusion WHERE npi = ? AND npi <> ''"
-        found |= {row[0]: CERTAIN for row in self._db.execute(asked, (person.npi,))}
+    def compare(self, file: bytes, names: Iterable[Person], *, now_ms: int) -> None:
+        """Note who on the lists is, or may be, this person. What somebody decided of an entry stays decided.
+
+        names: what we wrote of the person, and what each of their credentials says.
+        """
+        found: dict[bytes, str] = {}
+        numbers: dict[bytes, str] = {}
+        for person in names:
+            asked = "SELECT digest FROM exclusion WHERE named = ? AND birth = ? AND birth <> ''"
+            born = person.birth.replace("-", "")
+            found |= {row[0]: POSSIBLE for row in self._db.execute(asked, (person.named, born))}
+            asked = "SELECT digest FROM exclusion WHERE npi = ? AND npi <> ''"
+            numbers |= {row[0]: CERTAIN for row in self._db.execute(asked, (person.npi,))}
+        found |= numbers
         for digest, code in found.items():
             self._db.execute(
                 "INSERT INTO match VALUES (?, ?, ?, '', '', ?, NULL) "

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from protocol.errors import Malformed
 
 COLUMNS = ("LASTNAME", "FIRSTNAME", "NPI", "DOB", "EXCLTYPE", "EXCLDATE", "REINDATE")
-SIZE_MAX = 64 << 20  # bytes of a list; a longer one is refused. The LEIE has 16 MB in 2026
-ENTRIES_MAX = 1_000_000  # of one list; more are refused
+SIZE_MAX = 48 << 20  # bytes of a list; a longer one is refused. The LEIE has 16 MB and 83,000 lines in 2026
+ENTRIES_MAX = 300_000  # of one list; more are refused
 CELL_MAX = 512  # characters; a line with a longer cell is refused, and the list with it
 CERTAIN, POSSIBLE = "excluded", "exclusion_possible"
 """By the number; by name and birth date, which a person has to decide on. Both block until then."""

@@ -6,7 +6,7 @@ then. Calls may come from any thread, and may block.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ledger.credentials.hiring import authority, exclusions, life
@@ -15,7 +15,7 @@ from ledger.credentials.hiring.holdings import PASS, Held, held_of, judged
 from ledger.credentials.hiring.life import AT_WORK, OVER, Event, Refused
 from ledger.credentials.hiring.posts import DAY_MS, Post
 from ledger.credentials.hiring.review import OTHER, File, Review, next_event, review
-from ledger.credentials.hiring.store import Alert, Row, Store
+from ledger.credentials.hiring.store import Alert, Look, Row, Store
 from ledger.credentials.vc.secured import Secured
 from ledger.credentials.verdict import Known
 from ledger.credentials.verifying import Answer, Verifier
@@ -77,7 +77,7 @@ class Hiring:
         name, now_ms = self._random(16), self._now_ms()
         with self._store.writing():
             self._store.add(name, post, person, now_ms=now_ms)
-            self._store.excluded.compare(name, person, now_ms=now_ms)
+            self._store.excluded.compare(name, [person], now_ms=now_ms)
             self._store.happened(name, "request", "requested", code="", by=by, now_ms=now_ms)
         return name
 
@@ -97,17 +97,18 @@ class Hiring:
         """
         now_ms, taken = self._now_ms(), []
         with self._store.writing():
-            before = self._store.row(file).file
+            row = self._store.row(file)
+            before, holder = row.file, row.file.holder
             life.after(before.state, "receive")
-            holder = before.holder
             for one in answer.judged[:RECEIVED_MAX]:
                 if one.found is None:
                     taken.append(Taken(type="", code=one.verdict.step("format").code))
                     continue
-                code = _unwelcome(one.found, answer.holder, holder, one.verdict.step("holder").outcome)
+                held = self._held(one.found, judged(one.verdict), now_ms=now_ms)
+                proved = one.verdict.step("holder").outcome == PASS and held.subject == answer.holder
+                code = _unwelcome(held, proved=proved, holder=holder, person=row.person)
                 if not code:
-                    holder = answer.holder or ""
-                    held = self._held(one.found, judged(one.verdict), now_ms=now_ms)
+                    holder = held.subject
                     code = "taken" if self._store.hold(file, held, one.found.raw) else "again"
                 taken.append(Taken(type=one.found.type, code=code))
             if not any(each.code in ("taken", "again") for each in taken):
@@ -202,9 +203,9 @@ class Hiring:
         Raises Malformed: exclusions_*; Unavailable: hiring_failing. Stop in between: the list is there, and the next round
         compares the files that were left.
         """
-        now_ms, raised = self._now_ms(), 0
+        entries, now_ms, raised = list(exclusions.read(data)), self._now_ms(), 0
         with self._store.writing():
-            count = self._store.excluded.replace(name, exclusions.read(data), now_ms=now_ms)
+            count = self._store.excluded.replace(name, entries, now_ms=now_ms)
         for file in self._store.ids([*_OPEN, *AT_WORK]):
             with self._store.writing():
                 raised += self._settle(file, now_ms=now_ms)
@@ -283,32 +284,41 @@ class Hiring:
         with self._store.writing():
             before = self._store.row(file).file
             self._move(before, event, by=by, now_ms=now_ms)
+            for capability, (state, *_) in self._store.permits(file).items():
+                if state != "withdrawn":
+                    after = life.permit_after(state, "withdraw")
+                    self._store.permit(file, capability, after, event, now_ms=now_ms)
             self._store.tell(file, (), now_ms=now_ms)
 
     def _look(self, file: bytes, *, always: bool = False, settle: bool = False) -> int:
         """Judge a file's credentials again when what is known has changed, and settle it; how many alerts came of it."""
         with self._looks[file[0] % LOOKS]:
             row, mark, now_ms = self._store.row(file), self._mark(), self._now_ms()
-            outcomes: Mapping[bytes, tuple[str, str]] = {}
+            looks: list[Look] = []
             lately = 0 <= now_ms - row.file.looked_ms < LOOK_MS
             changed = always or row.mark != mark or not lately
             if changed:
-                outcomes = {name: self._judged(raw) for name, raw in self._store.raws(file)}
+                looks = [self._judged(name, raw) for name, raw in self._store.raws(file)]
             elif not settle:
                 return 0
             with self._store.writing():
                 if changed:
-                    self._store.judge(file, outcomes, mark=mark, looked_ms=now_ms)
+                    self._store.judge(file, looks, mark=mark, looked_ms=now_ms)
                 return self._settle(file, now_ms=now_ms)
 
-    def _judged(self, raw: bytes) -> tuple[str, str]:
+    def _judged(self, name: bytes, raw: bytes) -> Look:
         (one,) = self._verifier.check(raw).judged
-        return judged(one.verdict)
+        outcome, code = judged(one.verdict)
+        return Look(id=name, outcome=outcome, code=code, checked_ms=self._checked_ms(one.found))
+
+    def _checked_ms(self, found: Secured | None) -> int | None:
+        """When the source was asked that a credential tells of. The ledger may not have been read so far: ask again later."""
+        said = None if found is None or found.anchor is None else self._known.committed(found.anchor.id)
+        return None if said is None else said.checked_ms
 
     def _held(self, found: Secured, outcome: tuple[str, str], *, now_ms: int) -> Held:
-        said = None if found.anchor is None else self._known.committed(found.anchor.id)
         digest = hashlib.sha256(found.raw).digest()
-        return held_of(found, outcome, id=digest, checked_ms=None if said is None else said.checked_ms, came_ms=now_ms)
+        return held_of(found, outcome, id=digest, checked_ms=self._checked_ms(found), came_ms=now_ms)
 
     def _settle(self, file: bytes, *, now_ms: int) -> int:
         """All that follows from how a file is now: its state, its capabilities, its alerts; how many were raised."""
@@ -316,12 +326,11 @@ class Hiring:
         if row.file.state in OVER:
             return 0
         if row.person is not None:
-            self._store.excluded.compare(file, _known_as(row.person, row.file.helds), now_ms=now_ms)
+            names = [row.person, *(_named(each, row.person) for each in row.file.helds)]
+            self._store.excluded.compare(file, names, now_ms=now_ms)
         found = self._store.row(file).file
         seen = review(found, now_ms=now_ms)
-        while (
-            event := next_event(found.state, seen)
-        ) is not None:  # ends: each leads to a state that it does not leave
+        while event := next_event(found.state, seen):  # ends: each leads to a state that none leaves by the same review
             code = seen.causes[0].code if seen.causes else ""
             found = self._move(found, event, by=ITSELF, now_ms=now_ms, code=code)
             seen = review(found, now_ms=now_ms)
@@ -358,17 +367,26 @@ class Hiring:
             self.raised()
 
 
-def _unwelcome(found: Secured, shown_by: str | None, holder: str, proved: str) -> str:
-    """Why a credential is not kept, empty when it is."""
-    if proved != PASS or shown_by is None or found.subject != shown_by:
+def _unwelcome(held: Held, *, proved: bool, holder: str, person: Person | None) -> str:
+    """Why a credential is not kept, empty when it is. proved: by the one whom it is about; holder: whose the file is by now."""
+    if not proved or not held.subject:
         return "holder_not_proved"
-    return "" if holder in ("", shown_by) else "holder_other"
+    if holder not in ("", held.subject):
+        return "holder_other"
+    said = _named(held, person or Person(given="", family=""))
+    if person is not None and (
+        (person.birth and said.birth != person.birth) or (person.npi and said.npi != person.npi)
+    ):
+        return "person_other"
+    return ""
 
 
-def _known_as(person: Person, helds: Iterable[Held]) -> Person:
-    """A person by what we wrote and, where we wrote nothing, by what their credentials say."""
-    for held in helds:
-        said = {name: held.claims.get(name) for name in ("birthDate", "npi")}
-        birth, npi = (value if isinstance(value, str) else "" for value in said.values())
-        person = replace(person, birth=person.birth or birth, npi=person.npi or npi)
-    return person
+def _named(held: Held, person: Person) -> Person:
+    """Whom a credential names; where it says nothing, as we wrote it."""
+    claims = {name: value for name, value in held.claims.items() if isinstance(value, str)}
+    return Person(
+        given=claims.get("givenName", person.given),
+        family=claims.get("familyName", person.family),
+        birth=claims.get("birthDate", person.birth),
+        npi=claims.get("npi", person.npi),
+    )

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -37,7 +37,7 @@ CREATE TABLE file(id BLOB PRIMARY KEY, state TEXT NOT NULL, post TEXT NOT NULL, 
 CREATE INDEX file_state ON file(state, over_ms);
 CREATE INDEX file_holder ON file(holder);
 CREATE TABLE credential(file BLOB NOT NULL REFERENCES file(id), id BLOB NOT NULL, raw BLOB NOT NULL, said TEXT NOT NULL,
-  outcome TEXT NOT NULL, code TEXT NOT NULL, PRIMARY KEY (file, id)) STRICT, WITHOUT ROWID;
+  outcome TEXT NOT NULL, code TEXT NOT NULL, checked_ms INTEGER, PRIMARY KEY (file, id)) STRICT, WITHOUT ROWID;
 CREATE TABLE permit(file BLOB NOT NULL, capability TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL,
   since_ms INTEGER NOT NULL, PRIMARY KEY (file, capability)) STRICT, WITHOUT ROWID;
 CREATE TABLE event(n INTEGER PRIMARY KEY, file BLOB NOT NULL, at_ms INTEGER NOT NULL, event TEXT NOT NULL, state TEXT NOT NULL,
@@ -63,6 +63,16 @@ class Row:
     over_ms: int | None
     erased_ms: int | None
     mark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at one credential found. checked_ms: when its source was asked, as the ledger says."""
+
+    id: bytes
+    outcome: str
+    code: str
+    checked_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +203,8 @@ class Store:
         if not known and count >= HELD_MAX:
             raise Unavailable("credentials_full", f"a hiring file has at most {HELD_MAX} credentials: take some out")
         self._db.execute(
-            "INSERT INTO credential VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET outcome = excluded.outcome, code = excluded.code",
-            (id, held.id, raw, json.dumps(_facts(held)), held.outcome, held.code),
+            "INSERT INTO credential VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (id, held.id, raw, json.dumps(_facts(held)), held.outcome, held.code, held.checked_ms),
         )
         return not known
 
@@ -208,11 +217,11 @@ class Store:
         with self.reading():
             return list(self._db.execute("SELECT id, raw FROM credential WHERE file = ?", (id,)))
 
-    def judge(self, id: bytes, outcomes: Mapping[bytes, tuple[str, str]], *, mark: str, looked_ms: int) -> None:  # noqa: A002
+    def judge(self, id: bytes, looks: Iterable[Look], *, mark: str, looked_ms: int) -> None:  # noqa: A002
         """What a look at a file's credentials found. mark: of what was known."""
-        for name, (outcome, code) in outcomes.items():
-            asked = "UPDATE credential SET outcome = ?, code = ? WHERE file = ? AND id = ?"
-            self._db.execute(asked, (outcome, code, id, name))
+        for each in looks:
+            asked = "UPDATE credential SET outcome = ?, code = ?, checked_ms = ? WHERE file = ? AND id = ?"
+            self._db.execute(asked, (each.outcome, each.code, each.checked_ms, id, each.id))
         self._db.execute("UPDATE file SET looked_ms = ?, mark = ? WHERE id = ?", (looked_ms, mark, id))
 
     def unmark(self, id: bytes) -> None:  # noqa: A002
@@ -310,8 +319,11 @@ class Store:
 
     def _read(self, row: Any) -> Row:
         (id_, state, post, person, holder, held, made, hired, credentialled, over, erased, looked, mark) = row
-        kept = self._db.execute("SELECT id, said, outcome, code FROM credential WHERE file = ? ORDER BY id", (id_,))
-        helds = tuple(Held(id=each[0], **json.loads(each[1]), outcome=each[2], code=each[3]) for each in kept)
+        asked = "SELECT id, said, outcome, code, checked_ms FROM credential WHERE file = ? ORDER BY id"
+        helds = tuple(
+            Held(id=each[0], **json.loads(each[1]), outcome=each[2], code=each[3], checked_ms=each[4])
+            for each in self._db.execute(asked, (id_,))
+        )
         asked = "SELECT digest, code, decided FROM match WHERE file = ? AND gone_ms IS NULL ORDER BY digest"
         matches = tuple(Match(entry=m[0], code=m[1], decided=m[2]) for m in self._db.execute(asked, (id_,)))
         file = File(
@@ -339,7 +351,6 @@ _FACTS = (
     "claims",
     "from_ms",
     "until_ms",
-    "checked_ms",
     "came_ms",
 )
 
