@@ -26,6 +26,7 @@ from ledger.credentials.hiring.opening import Opened
 from ledger.credentials.office import Office
 from ledger.credentials.pages.access import Access
 from ledger.credentials.pages.front import Front
+from ledger.credentials.pages.hiring import Hirers
 from ledger.credentials.pages.holder import Holder
 from ledger.credentials.pages.issuer import Issuers
 from ledger.credentials.pages.verifier import Verifiers
@@ -70,7 +71,7 @@ async def opened(node: Node) -> AsyncIterator[Face]:
         await held.enter_async_context(_running(*duties))
         yield Face(
             routes=routes,
-            pages=_pages(node, doors, office, offering, verifier, asking),
+            pages=_pages(node, doors, office, offering, hired, asking),
             well_known=[*public.well_known(), *exchange.well_known(f"/{NAME}")],
             answers=hired.answers() if hired else {},
         )
@@ -86,7 +87,7 @@ def _pages(
     doors: Access,
     office: Office,
     offering: Offering | None,
-    verifier: Verifier | None,
+    hired: Opened | None,
     asking: Asking | None,
 ) -> list[BaseRoute]:
     front = Front(node, doors, now_ms=_now_ms)
@@ -95,7 +96,8 @@ def _pages(
         *Holder(front).routes(),
         *WalletPage(front).routes(),
         *Issuers(front, office, offering, party=node.name).routes(),
-        *Verifiers(front, verifier, asking).routes(),
+        *Verifiers(front, None if hired is None else hired.verifier, asking).routes(),
+        *Hirers(front, hired, asking).routes(),
     ]
 
 

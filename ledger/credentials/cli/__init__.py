@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.credentials.cli import access, governance, issuer, verify, wallet
+from ledger.credentials.cli import access, governance, hiring, issuer, verify, wallet
 
 
 @click.group()
@@ -17,3 +17,4 @@ cli.add_command(issuer.issuer)
 cli.add_command(wallet.wallet)
 cli.add_command(verify.verify)
 cli.add_command(verify.pack)
+cli.add_command(hiring.hiring)
