@@ -15,6 +15,7 @@ ATTACK, LOOK = "attack", "look"
 LATE = 0.08  # of those who renew, so many let it expire first
 FORGETS = 0.1  # and of those, so many never renew
 TROUBLE = 0.06  # of all people, so many are once suspended or revoked
+STAYS_DAYS = 1400  # at one hospital, on average
 RECHECK_DAYS = 900  # after which an employer has the primary source asked again
 LEAD_DAYS = (8, 45)  # before the end that who is in time renews
 
@@ -106,7 +107,7 @@ def _career(world: World, person: Person, rng: Random, diary: Diary) -> Iterator
 def _jobs(world: World, rng: Random, at_ms: int) -> Iterator[Job]:
     hospitals = world.of(HOSPITAL)
     while at_ms < world.until_ms:
-        until_ms = at_ms + int(rng.expovariate(1 / 900) * DAY_MS) + 30 * DAY_MS
+        until_ms = at_ms + int(rng.expovariate(1 / STAYS_DAYS) * DAY_MS) + 30 * DAY_MS
         yield Job(hospital=rng.choice(hospitals), from_ms=at_ms, until_ms=until_ms)
         at_ms = until_ms + rng.randint(5, 60) * DAY_MS
 

@@ -23,9 +23,9 @@ from ledger.credentials.simulate.world import BEGUN_MS, DAY_MS, HOSPITAL, World
 from ledger.credentials.verifying import Verifier
 
 SHIFTS = (7, 19)  # hours at which shifts begin
-ROTA = 56  # who is fit works each so many-th shift that is simulated, once in four weeks
+ROTA = 364  # who is fit works each so many-th shift, one in half a year: the others would go the same way
 EAGER = 4  # who is not fit tries so many shifts from then on, and after that as the others
-PUBLISH_MS = 3 * DAY_MS  # lists that nothing changed come out so often: their life is a week
+PUBLISH_MS = 6 * DAY_MS  # lists that nothing changed come out so often: their life is a week
 
 Tell = Callable[[float], None]  # of how much is done, from 0 to 1
 

@@ -92,9 +92,7 @@ def thefts(world: World, rng: Random) -> list[Theft]:
     return found
 
 
-def plans(
-    world: World, rng: Random, diary: Diary, *, cheats: Sequence[int], stolen: Sequence[Theft]
-) -> list[Event]:
+def plans(world: World, rng: Random, diary: Diary, *, cheats: Sequence[int], stolen: Sequence[Theft]) -> list[Event]:
     """One attack for each cheat with what it takes, and the thefts. What a world has nobody for is not tried."""
     found = []
     for each in stolen:

@@ -97,11 +97,11 @@ class Crooks:
             return
         self._tally.forged[event.kind] += 1
         hospital.open(person)
-        for paper in papers.values():
-            stage.show_honestly(hospital, paper)
+        stage.show(hospital, *papers.values())
         asked = hospital.ask()
         raw, nonce = trick(asked.nonce, asked.audience)
-        code = stage.judge(hospital, person.n, raw, nonce)
+        codes = stage.judge(hospital, person.n, raw, nonce)
+        code = next((each for each in codes if each), "")
         self._town.honest_lists()
         hired = hospital.decide(person.n)
         if hired and not code and event.kind == crimes.STOLEN_LOGGED and event.theft not in self._known:

@@ -36,8 +36,7 @@ class Honest:
     def apply(self, person: Person, hospital: Hospital, papers: Mapping[str, Paper]) -> bool:
         """Show some papers for a post; whether the hospital hires."""
         hospital.open(person)
-        for paper in papers.values():
-            self._stage.show_honestly(hospital, paper)
+        self._stage.show(hospital, *papers.values())
         return hospital.decide(person.n)
 
     def best(self, person: int, hospital: Hospital) -> dict[str, Paper]:
@@ -91,16 +90,15 @@ class Honest:
         hospital = self._stage.at_work.get(paper.person)
         wanted = paper.type in self._world.needs[self._world.people[paper.person].profession]
         if hospital is not None and wanted:
-            self._stage.show_honestly(hospital, paper)
+            self._stage.show(hospital, paper)
             if paper.type == CHECK:
                 self._recredentialled(paper.person, hospital)
         self._stage.look(paper.person)
 
     def _recredentialled(self, person: int, hospital: Hospital) -> None:
         """With the source asked again, everything is shown again."""
-        for kind, paper in self.best(person, hospital).items():
-            if kind != CHECK:
-                self._stage.show_honestly(hospital, paper)
+        papers = self.best(person, hospital)
+        self._stage.show(hospital, *(paper for kind, paper in papers.items() if kind != CHECK))
         hospital.renew(person)
 
     def _apply(self, event: Event) -> None:

@@ -68,13 +68,13 @@ class Hospital:
         """A question for one presentation."""
         return self._verifier.request()
 
-    def take(self, person: int, raw: bytes, nonce: str) -> str:
-        """Judge what somebody shows and put it into their file; why it does not count, "" when it does."""
+    def take(self, person: int, raw: bytes, nonce: str) -> list[str]:
+        """Judge what somebody shows and put it into their file; why a credential does not count, "" when it does, of each."""
         self._follow()
         answer = self._verifier.answered(raw, nonce=nonce)
         taken = self._hiring.receive(self._files[person], answer, by=BY)
         codes = [first_code(each.verdict) for each in answer.judged]
-        return next((code for code in (*codes, *(each.code for each in taken)) if code and code not in KEPT), "")
+        return [code or ("" if each.code in KEPT else each.code) for code, each in zip(codes, taken, strict=True)]
 
     def decide(self, person: int) -> bool:
         """Hire, when nothing is missing and all of it counts; whether it did."""

@@ -15,6 +15,7 @@ from ledger.credentials.vc import times
 from ledger.monitor.edge import EMPTY
 from protocol.errors import NotFound
 
+FRESH_MS = 3_600_000  # for so long what was read is not looked at again, when nothing came to the log since
 SOMEWHERE = "203.0.114.1"  # an address in the open, for every host there is
 
 
@@ -41,7 +42,9 @@ class Library:
 
     def follow(self) -> None:
         """Read the log up to its newest entry."""
-        size = self._engine.size
+        size, now_ms = self._engine.size, self._clock()
+        if size == self._edge.size and now_ms - self.registry.as_of_ms < FRESH_MS:
+            return
         if size > self._edge.size:
             found = [self._engine.entry(index) for index in range(self._edge.size, size)]
             self._edge = self._edge.grown([each.digest for each in found])
@@ -51,7 +54,7 @@ class Library:
                 if each.contract in NAMES
             ]
             self.registry.take(told, self._edge, origin=self._engine.origin, root=self._town.log.root.public)
-        self.registry.seen(self._engine.signed(), as_of_ms=self._clock())
+        self.registry.seen(self._engine.signed(), as_of_ms=now_ms)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         """What is served at the address of a list."""

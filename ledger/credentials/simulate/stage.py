@@ -16,6 +16,7 @@ from ledger.credentials.simulate.report import Tally
 from ledger.credentials.simulate.town import Institution, Town
 from ledger.credentials.simulate.truth import Paper, Truth
 from ledger.credentials.simulate.world import CHECK, DAY_MS, House, Person
+from ledger.credentials.vc import jcs, presentation
 from ledger.credentials.wallet import Wallet
 from protocol.keys import SigningKey
 
@@ -132,24 +133,29 @@ class Stage:
             if why:
                 self.unfit[person] = why
 
-    def show(self, hospital: Hospital, paper: Paper) -> str:
-        """Show a paper to a hospital whose file is open; the code of the first step that did not pass, "" for none."""
-        asked = hospital.ask()
-        raw = self.presentation(paper, nonce=asked.nonce, audience=asked.audience)
-        self.overheard[hospital.house.n, paper.type] = (raw, asked.nonce)
-        return self.judge(hospital, paper.person, raw, asked.nonce)
-
-    def judge(self, hospital: Hospital, person: int, raw: bytes, nonce: str) -> str:
-        """Hand a presentation in for somebody's file; the code of the first step that did not pass, "" for none."""
+    def judge(self, hospital: Hospital, person: int, raw: bytes, nonce: str) -> list[str]:
+        """Hand a presentation in for somebody's file; of each credential why it does not count, "" when it does."""
         self.town.log.settle()
         self.tally.presentations += 1
         return hospital.take(person, raw, nonce)
 
-    def show_honestly(self, hospital: Hospital, paper: Paper) -> None:
-        """Show a paper, and count when a good one is refused."""
-        code = self.show(hospital, paper)
-        if code and self.truth.good(paper, self.clock.at_ms):
-            self.tally.refused[f"paper: {code}"] += 1
+    def show(self, hospital: Hospital, *papers: Paper) -> None:
+        """Somebody shows papers of theirs for their file; it is counted when a good one is refused."""
+        if not papers:
+            return
+        asked, person = hospital.ask(), papers[0].person
+        if len(papers) == 1:
+            raw = self.presentation(papers[0], nonce=asked.nonce, audience=asked.audience)
+        else:
+            items = [presentation.item(each.raw) for each in papers]
+            made = presentation.signed(
+                items, self.key(person), nonce=asked.nonce, audience=asked.audience, now_s=self.clock() // 1000
+            )
+            raw = jcs.canonical(made)
+        for paper, code in zip(papers, self.judge(hospital, person, raw, asked.nonce), strict=True):
+            self.overheard[hospital.house.n, paper.type] = (raw, asked.nonce)
+            if code and self.truth.good(paper, self.clock.at_ms):
+                self.tally.refused[f"paper: {code}"] += 1
 
     def _why(self, paper: Paper | None, now_ms: int) -> str:
         if paper is None:

@@ -57,6 +57,8 @@ class Log:
 
     def settle(self) -> None:
         """Register what waits."""
+        if not self._waiting:
+            return
         waiting, self._waiting = self._waiting, []
         for (_, honest), found in zip(waiting, self.engine.register_many([raw for raw, _ in waiting]), strict=True):
             if isinstance(found, VigilError):
@@ -83,7 +85,7 @@ class Institution:
             web=house.did,
         )
         self.published_ms = 0
-        """When its lists came out last."""
+        """When its lists came out last, 0 before the first."""
 
     @property
     def name(self) -> bytes:
@@ -135,8 +137,10 @@ class Institution:
 
     def publish(self, *, again: bool = False) -> int:
         """Bring its lists out; how many."""
-        self.published_ms = self._clock()
-        return self.issuer.publish(again=again)
+        count = self.issuer.publish(again=again)
+        if count:
+            self.published_ms = self._clock()
+        return count
 
 
 class Town:

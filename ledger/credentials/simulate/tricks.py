@@ -100,8 +100,12 @@ class Tricks:
 
     def _sold(self, event: Event, kind: str, logs: Mapping[str, str]) -> Trick:
         mill = self._rng.choice(self._stage.world.of(kind))
-        forger = self._copy(mill.n)
-        return self._forged(event, forger, logs=logs)
+        institution = self._stage.town.institutions[mill.n]
+        if institution.accredits and not institution.published_ms:  # it gives trainings too, and so has lists
+            person = self._stage.world.people[event.person]
+            institution.issue(person, "Training", mill.covers("Training"), self._stage.key(person.n).public)
+            self._stage.town.log.settle()
+        return self._forged(event, self._copy(mill.n), logs=logs)
 
     def _pretended(self, event: Event, _: Paper | None) -> Trick:
         """A mill signs in a university's name, with a key of its own."""
@@ -125,7 +129,7 @@ class Tricks:
         """A board gives a licence for a state that is not its own, and logs it as one for its own."""
         state = self._stage.hospitals[event.house].house.state
         board = self._rng.choice([each for each in self._stage.world.of(STATE) if each.state != state])
-        return self._forged(event, self._copy(board.n), logs={"jurisdiction": board.state})
+        return self._forged(event, self._copy(board.n, name=str(event.n)), logs={"jurisdiction": board.state})
 
     def _forged(self, event: Event, forger: Forger, **how: object) -> Trick:
         stage, hospital = self._stage, self._stage.hospitals[event.house]
@@ -170,8 +174,9 @@ class Tricks:
 
     # -- forgers
 
-    def _copy(self, house: int, *, pretends: str = "") -> Forger:
-        name = f"copy-{house}-{pretends.rpartition(':')[2]}"
+    def _copy(self, house: int, *, pretends: str = "", name: str = "") -> Forger:
+        """A forger by the house and the name, who stays: with another name, the folder is copied as it is now."""
+        name = f"copy-{house}-{name or pretends.rpartition(':')[2]}"
         if name not in self._copies:
             self._copies[name] = self._forger(self._stage.town.institutions[house], name, pretends=pretends)
         return self._copies[name]
