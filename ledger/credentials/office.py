@@ -10,7 +10,7 @@ from typing import Self
 
 from ledger.credentials import types
 from ledger.credentials.issuing import Issued, Issuer
-from ledger.credentials.issuing.lists import WAITING
+from ledger.credentials.issuing.lists import RECEIPTED, WAITING
 from ledger.credentials.issuing.store import FILE, Row
 from ledger.credentials.vc import did, secured
 from ledger.credentials.vc.did import DidDocument
@@ -33,6 +33,7 @@ class Office:
 
     def __init__(self, issuer: Issuer | None, *, now_ms: Callable[[], int]) -> None:
         self._issuer, self._now_ms, self._turn = issuer, now_ms, threading.Lock()
+        self._early = False  # whether the log has refused our key, as it does before an accreditation
         self._watched: dict[
             bytes, int
         ] = {}  # credentials that the log has not taken yet, with how often they were said again
@@ -86,7 +87,7 @@ class Office:
         with self._turn, contextlib.suppress(_NoIssuer):
             self._its.begin()
             self._say_again()
-            self._its.publish()
+            self._bring_out()
 
     def publish(self, *, again: bool = False) -> int:
         """Bring out lists that are due, or all; how many."""
@@ -109,7 +110,7 @@ class Office:
             self.check_draft(draft)
             made = self._its.issue(draft, holder=holder, format=form, days=days)
             self._watch(made.id)
-            self._its.publish()  # the first credential of a list brings the list
+            self._bring_out()  # the first credential of a list brings the list
         return made
 
     def change(self, identity: bytes, event: str, *, reason: str) -> Row:
@@ -117,7 +118,7 @@ class Office:
         with self._turn:
             self._its.change(identity, event, reason=reason)
             # Stop here: changed, and not published. The next start publishes.
-            self._its.publish()
+            self._bring_out()
             return self._its.find(identity)
 
     def refresh(self, identity: bytes, *, days: int | None = None) -> Issued:
@@ -125,7 +126,7 @@ class Office:
         with self._turn:
             made = self._its.refresh(identity, days=days)
             self._watch(made.id)
-            self._its.publish()
+            self._bring_out()
             return made
 
     def rotate(self) -> str:
@@ -179,6 +180,17 @@ class Office:
         self._watched[identity] = 0
         if len(self._watched) > WATCHED_MAX:
             del self._watched[next(iter(self._watched))]
+
+    def _bring_out(self) -> None:
+        """The lists that are due. While the log refuses our key, none: a list that it has before the key counts for nobody."""
+        standing = self._its.key_standing()
+        if standing not in (WAITING, RECEIPTED):
+            self._early = True
+        elif standing == RECEIPTED and self._early:
+            self._its.publish(again=True)  # those that went out before it was refused
+            self._early = False
+        else:
+            self._its.publish()
 
     def _say_again(self) -> None:
         """What the log refused because it had not heard of us yet; the outbox asks again by itself, but only every hour."""

@@ -217,6 +217,13 @@ class Issuer:
         """What was done to a credential and why, the oldest first: for the issuer's own people alone."""
         return self._store.changes(identity)
 
+    def key_standing(self) -> str:
+        """What the log made of the newest key: waiting, receipted, or the code of its refusal. A list that the log has before the
+        key counts for nobody."""
+        said = next((key.said for key in self._store.issuer_keys() if key.method == self.method), None)
+        answer = WAITING if said is None else self._answer(said)
+        return RECEIPTED if answer in SETTLED else answer
+
     def standing(self, row: Row) -> str:
         """What the log made of a credential's commitment: waiting, receipted, or the code of its refusal."""
         return self._answered(row.outgoing)
