@@ -3,6 +3,7 @@
 import click
 
 from ledger.credentials.cli import access, governance, hiring, issuer, verify, wallet
+from ledger.credentials.simulate.command import simulate
 
 
 @click.group()
@@ -18,3 +19,4 @@ cli.add_command(wallet.wallet)
 cli.add_command(verify.verify)
 cli.add_command(verify.pack)
 cli.add_command(hiring.hiring)
+cli.add_command(simulate)
