@@ -18,6 +18,8 @@ from protocol.keys import SigningKey
 from tests.support import parties, staffing
 from tests.support.parties import Standing
 
+pytestmark = pytest.mark.slow  # a party and a ledger on sockets each
+
 HOLDER = did.did_key(SigningKey.from_seed(bytes([7]) * 32).public)
 FIELDS = {"givenName": "Ada", "familyName": "Byron", "jurisdiction": "US-CA", "licenceNumber": "RN-1"}
 LICENCE = {"type": "StateLicence", "fields": {**FIELDS, "licenceType": "Registered nurse"}, "holder": HOLDER}
