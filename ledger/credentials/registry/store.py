@@ -197,7 +197,8 @@ class Store:
             )
             if tag:
                 self._db.execute("INSERT OR REPLACE INTO tag VALUES (?, ?)", (url, tag))
-            old = self._db.execute("SELECT digest FROM list ORDER BY n DESC LIMIT -1 OFFSET ?", (LISTS_MAX,)).fetchall()
+            asked = "SELECT digest FROM list WHERE n <= (SELECT max(n) FROM list) - ?"  # by its key: nothing else is looked at
+            old = self._db.execute(asked, (LISTS_MAX,)).fetchall()
             self._db.executemany("DELETE FROM list WHERE digest = ?", old)
         return [row[0] for row in old]
 

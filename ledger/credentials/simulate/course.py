@@ -106,8 +106,8 @@ class Course:
                 self._does[event.what](event)
             stage.clock.at_ms = begins_ms
             self._publish()
-            for person in sorted(stage.at_work):
-                self._come(person, shift)
+            for person in self._rota(shift):
+                self._come(person)
             tell((shift + 1) / len(times))
         self._crooks.end()
 
@@ -119,14 +119,18 @@ class Course:
                 institution.publish()
         town.log.settle()
 
-    def _come(self, person: int, shift: int) -> None:
-        """Somebody comes to a shift, if they are on the rota."""
+    def _rota(self, shift: int) -> list[int]:
+        """Who comes to a shift: those whose turn it is, and who may not work since so few shifts that they try each."""
+        stage = self._stage
+        self._tried = {person: self._tried.get(person, 0) + 1 for person in stage.unfit}
+        eager = [person for person, count in self._tried.items() if count <= EAGER]
+        turn = range(-shift % ROTA, len(stage.world.people), ROTA)
+        return sorted({person for person in (*turn, *eager) if person in stage.at_work})
+
+    def _come(self, person: int) -> None:
+        """Somebody comes to a shift."""
         stage = self._stage
         hospital, why = stage.at_work[person], stage.unfit.get(person, "")
-        tried = self._tried.get(person, 0) if why else 0
-        self._tried[person] = tried + 1 if why else 0
-        if (person + shift) % ROTA and not (why and tried < EAGER):
-            return
         stage.tally.shifts += 1
         if person in stage.fooled:
             self._crooks.shift(person, hospital)
