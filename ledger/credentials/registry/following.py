@@ -22,6 +22,7 @@ from protocol.trust import Trust
 CHUNK = 4096  # entries that are checked and judged at once, and on disk together
 EVERY_S = 5.0  # between two looks at the ledger: so late at most a revocation is known that nobody tells us of
 FIRST_REGISTRY = NAMES[0]
+STRANGER = frozenset({"signature_key_unknown", "party_not_admitted"})  # no trouble: our admission is on its way
 
 Failure = (Unavailable, VerificationFailed, ProtocolError)
 
@@ -71,9 +72,10 @@ class Follower:
                 await self.round()
                 await caught_up()
             except Failure as error:
-                if error.code != trouble:
-                    log.warning("the ledger cannot be read on: %s", error.code)
-                trouble = error.code
+                code = "" if error.code in STRANGER else error.code
+                if code and code != trouble:
+                    log.warning("the ledger cannot be read on: %s", code)
+                trouble = code or trouble
             else:
                 if trouble:
                     log.warning("the ledger is read again")
