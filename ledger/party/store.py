@@ -246,16 +246,8 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """A transaction: all of it is on disk in the end, or nothing."""
-        with self._lock, _refusing("store_failing"):
-            if self._db.in_transaction:  # a rollback failed
-                self._db.execute("ROLLBACK")
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+        with self._lock, _refusing("store_failing"), database.transaction(self._db):
+            yield
 
 
 def _connected(path: Path, *, mode: str) -> sqlite3.Connection:

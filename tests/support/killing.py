@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from ledger.credentials.issuing import store as issuing
+from ledger import database
 from ledger.log import store
 from ledger.party import store as party
 
@@ -47,7 +47,7 @@ def _die_at(step: int) -> None:
         return db
 
     store._connected = watched
-    for room in (issuing, party):
+    for room in (database, party):
         _watch(room, one)
     os.fsync = lambda descriptor: (one(), fsync(descriptor))[1]
     Path.replace = lambda self, to: (one(), replace(self, to))[1]  # type: ignore[method-assign,assignment]
@@ -55,7 +55,7 @@ def _die_at(step: int) -> None:
 
 
 def _watch(room: ModuleType, one: Callable[[], None]) -> None:
-    """Count what a party's store writes."""
+    """Count what is written over the connections that a room makes."""
     connected = room._connected
 
     def watched(*given: object, **named: object) -> sqlite3.Connection:

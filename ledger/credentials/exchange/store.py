@@ -6,7 +6,6 @@ An offer holds what will be said of a person, and a request what was said of the
 import contextlib
 import hashlib
 import hmac
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -74,16 +73,10 @@ class Store:
         """The file in `folder`, made when it is not there. Raises Unavailable: exchange_unreadable."""
         path = folder / FILE
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
-            database.make_durable(db)
-            db.execute("PRAGMA secure_delete = ON")  # what is forgotten is not left in free pages
-            db.execute("BEGIN IMMEDIATE")
-            database.lay_out(db, _SCHEMA, application_id=APPLICATION_ID)
+            db = database.opened(path, _SCHEMA, application_id=APPLICATION_ID, busy_ms=BUSY_MS, forgetting=True)
             # A crash between issuing and its answer left these. The wallet asks again, and gets one that it can hold; of the
             # first one nobody has a copy.
             db.execute("UPDATE offer SET state = ? WHERE state = ?", (CLAIMED, ISSUING))
-            db.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:
             raise Unavailable("exchange_unreadable", f"cannot use {path}") from error
         return cls(db, random_bytes)
@@ -309,8 +302,7 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with self._lock, self._db:  # commits, or takes back what a refusal leaves half done
-                self._db.execute("BEGIN IMMEDIATE")
+            with self._lock, database.transaction(self._db):
                 yield
         except sqlite3.Error as error:
             raise Unavailable("exchange_failing", "offers and requests cannot be kept now") from error

@@ -6,7 +6,6 @@ credentials again, for the ledger has none.
 
 import contextlib
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -113,13 +112,8 @@ class Store:
         """The file in `folder`, made when it is not there. Raises Unavailable: hiring_unreadable."""
         path = folder / FILE
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
-            database.make_durable(db)
-            db.execute("PRAGMA secure_delete = ON")  # what is erased is not left in free pages
-            db.execute("BEGIN IMMEDIATE")
-            database.lay_out(db, _SCHEMA + excluded.SCHEMA, application_id=APPLICATION_ID)
-            db.execute("COMMIT")
+            schema = _SCHEMA + excluded.SCHEMA
+            db = database.opened(path, schema, application_id=APPLICATION_ID, busy_ms=BUSY_MS, forgetting=True)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable("hiring_unreadable", f"cannot use {path}") from error
         return cls(db)
@@ -144,16 +138,11 @@ class Store:
 
         Raises Unavailable: hiring_failing.
         """
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
+        try:
+            with self._lock, database.transaction(self._db):
                 yield
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise Unavailable("hiring_failing", "the database of hiring files cannot be written") from error
-            finally:
-                if self._db.in_transaction:  # the block did not come to its end, or the commit did not
-                    self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise Unavailable("hiring_failing", "the database of hiring files cannot be written") from error
 
     def add(self, id: bytes, post: Post, person: Person, *, now_ms: int) -> None:  # noqa: A002
         """Begin a file. Raises Unavailable: files_full."""

@@ -5,7 +5,6 @@ commit, and in the order in which it is to be said.
 """
 
 import contextlib
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -144,18 +143,9 @@ class Store:
         """The file in `folder`, made when it is not there. Raises Unavailable: credentials_unreadable."""
         path = folder / FILE
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = _connected(path)
-            database.make_durable(db)
-            db.execute("BEGIN IMMEDIATE")
-            database.lay_out(db, _SCHEMA, application_id=APPLICATION_ID)
-            db.execute("COMMIT")
-            found = db.execute("PRAGMA application_id").fetchone()[0]
+            db = database.opened(path, _SCHEMA, application_id=APPLICATION_ID, busy_ms=BUSY_MS)
         except (OSError, sqlite3.Error) as error:
-            raise Unavailable("credentials_unreadable", f"cannot use {path}") from error
-        if found != APPLICATION_ID:
-            db.close()
-            raise Unavailable("credentials_unreadable", f"{path} is not an issuer's, or of another release")
+            raise Unavailable("credentials_unreadable", f"cannot use {path}, or it is not an issuer's") from error
         return cls(db)
 
     def close(self) -> None:
@@ -352,20 +342,8 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """A transaction: all of it is on disk in the end, or nothing. Raises Unavailable: credentials_failing."""
-        with self._lock, _refusing():
-            if self._db.in_transaction:  # a rollback failed
-                self._db.execute("ROLLBACK")
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+        with self._lock, _refusing(), database.transaction(self._db):
+            yield
 
 
 def _made(kind: type[_T], row: Sequence[Any]) -> _T:

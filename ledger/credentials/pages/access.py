@@ -6,7 +6,6 @@ everybody out and loses nothing else.
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -54,12 +53,7 @@ class Access:
         """The file in `folder`, made when it is not there. Raises Unavailable: access_unreadable."""
         path = folder / FILE
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
-            database.make_durable(db)
-            db.execute("BEGIN IMMEDIATE")
-            database.lay_out(db, _SCHEMA, application_id=APPLICATION_ID)
-            db.execute("COMMIT")
+            db = database.opened(path, _SCHEMA, application_id=APPLICATION_ID, busy_ms=BUSY_MS)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable("access_unreadable", f"cannot use {path}") from error
         return cls(db, random_bytes)
@@ -140,8 +134,7 @@ class Access:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with self._lock, self._db:  # commits, or takes back what a refusal leaves half done
-                self._db.execute("BEGIN IMMEDIATE")
+            with self._lock, database.transaction(self._db):
                 yield
         except sqlite3.Error as error:
             raise Unavailable("access_failing", "sign-in does not work now") from error
